@@ -1,0 +1,1 @@
+//! `api-docker`: to be written.
