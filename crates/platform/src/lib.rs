@@ -1,1 +1,49 @@
-//! `platform`: to be written.
+//! The doors of a node: what a front-end may ask for, in no dialect's words.
+//!
+//! [`Control`] takes intents and tells what became of them; [`Node`] works on a container that is there (its
+//! output, its processes, its terminal); [`Images`] keeps images. The engine stands behind all three today. A front-end
+//! holds a [`Doors`] and knows nothing else.
+//!
+//! Every refusal is an [`Error`] with a kind, from which each dialect makes its own status, and a message that
+//! says what was wrong in words that a user reads.
+
+mod control;
+mod error;
+mod events;
+mod image;
+mod node;
+mod system;
+
+pub use control::{
+    Container, ContainerUse, Control, Created, Files, MountSeen, NewContainer, RemoveOptions, Selection,
+    Sizes, StopOptions, WaitFor,
+};
+pub use error::{Error, Kind};
+pub use events::{Actor, Event, EventKind};
+pub use image::{
+    Change, History, Image, ImageDetail, ImageSource, Images, ImportRequest, LoadProgress, Loaded, Removed,
+};
+pub use node::{
+    AttachRequest, ExecRequest, ExecState, LogLine, LogRequest, LogStream, NetworkFigures, Node,
+    ProcessTable, Stats, Stream, Streams, ThrottledCpu,
+};
+pub use system::{Bridge, System, SystemInfo};
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future behind a door. Boxed, so that a door can be an object; one allocation beside a system call is nothing.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// All doors of one node.
+#[derive(Clone)]
+pub struct Doors {
+    /// Intents and what became of them.
+    pub control: Arc<dyn Control>,
+    /// Running containers.
+    pub node: Arc<dyn Node>,
+    /// Images.
+    pub images: Arc<dyn Images>,
+    /// The node itself.
+    pub system: Arc<dyn System>,
+}
