@@ -1,0 +1,42 @@
+//! Loads a system call filter, seccomp(2). What the filter says is decided elsewhere.
+
+use crate::process::check;
+use rustix::io::Errno;
+
+/// One instruction of a classic BPF program, `struct sock_filter`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// The operation.
+    pub code: u16,
+    /// How many instructions are skipped if a comparison holds.
+    pub yes: u8,
+    /// How many are skipped if it does not.
+    pub no: u8,
+    /// The operand.
+    pub operand: u32,
+}
+
+/// The longest program that the kernel takes, in instructions (`BPF_MAXINSNS`).
+pub const INSTRUCTIONS_MAX: usize = 4096;
+
+#[repr(C)]
+struct Program {
+    length: u16,
+    instructions: *const Instruction,
+}
+
+/// Filters every further system call of this thread and of what it starts.
+///
+/// # Errors
+/// `EINVAL` for a program that the kernel does not accept, `EACCES` without `CAP_SYS_ADMIN` and `no_new_privs`.
+pub fn load(instructions: &[Instruction]) -> Result<(), Errno> {
+    const SECCOMP_SET_MODE_FILTER: libc::c_long = 1;
+    if instructions.len() > INSTRUCTIONS_MAX {
+        return Err(Errno::INVAL);
+    }
+    let program = Program { length: instructions.len() as u16, instructions: instructions.as_ptr() };
+    // SAFETY: the program points to as many instructions as it says, which the kernel copies and verifies.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
+        .map(drop)
+}

@@ -1,0 +1,479 @@
+//! Processes: cloned into new namespaces, spawned by a large threaded program, replaced by a program.
+//!
+//! Two ways to make a process, for two callers. [`clone_process`] is a fork with namespaces for a small program with
+//! one thread: the child goes on with a copy of the memory, and may allocate. [`spawn`] is for a program with many
+//! threads and a large memory: nothing is copied, and the child does nothing but arrange its descriptors and execute.
+//! A child is named by a pidfd, which cannot come to mean another process.
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+/// New namespaces for [`clone_process`] and [`unshare`], namespaces(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewNamespaces(u64);
+
+impl NewNamespaces {
+    /// None.
+    pub const NONE: NewNamespaces = NewNamespaces(0);
+    /// Mounts.
+    pub const MOUNT: NewNamespaces = NewNamespaces(libc::CLONE_NEWNS as u64);
+    /// Processes.
+    pub const PID: NewNamespaces = NewNamespaces(libc::CLONE_NEWPID as u64);
+    /// Network.
+    pub const NETWORK: NewNamespaces = NewNamespaces(libc::CLONE_NEWNET as u64);
+    /// System V and POSIX inter-process communication.
+    pub const IPC: NewNamespaces = NewNamespaces(libc::CLONE_NEWIPC as u64);
+    /// Host name.
+    pub const UTS: NewNamespaces = NewNamespaces(libc::CLONE_NEWUTS as u64);
+    /// Control groups.
+    pub const CGROUP: NewNamespaces = NewNamespaces(libc::CLONE_NEWCGROUP as u64);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn and(self, other: NewNamespaces) -> NewNamespaces {
+        NewNamespaces(self.0 | other.0)
+    }
+}
+
+/// `CLONE_PIDFD` and `CLONE_INTO_CGROUP` of clone(2).
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of clone(2), as of Linux 5.7.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// A child of this process.
+#[derive(Debug)]
+pub struct Cloned {
+    /// Its number in this process's pid namespace.
+    pub pid: Pid,
+    /// The child itself, whatever later gets its number.
+    pub pidfd: OwnedFd,
+}
+
+/// Ends a child whose closure unwinds: it must never run on in its parent's frames.
+struct EndOfChild;
+
+impl Drop for EndOfChild {
+    fn drop(&mut self) {
+        exit_now(255);
+    }
+}
+
+/// Clones this process, which must have one thread, into new namespaces and, where named, a cgroup (v2) of its own.
+/// The child runs `child` on a copy of the memory and exits with the code that it returns.
+///
+/// # Errors
+/// `EDEADLK` if this process has more than one thread; otherwise what clone(2) says.
+pub fn clone_process(
+    namespaces: NewNamespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> i32,
+) -> Result<Cloned, Errno> {
+    if thread_count()? != 1 {
+        return Err(Errno::DEADLK);
+    }
+    let mut pidfd: RawFd = -1;
+    let mut arguments = CloneArguments {
+        flags: namespaces.0 | CLONE_PIDFD,
+        pidfd: ptr::addr_of_mut!(pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArguments::default()
+    };
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM and with no stack given this is fork(2) with namespaces: the child has its own copy of
+    // the memory. There is one thread (checked above), so that no lock of the C library can be held by another one.
+    // `arguments` and `pidfd` live across the call, and the size is that of the struct.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArguments>()) };
+    match result {
+        0 => {
+            let end = EndOfChild;
+            let code = child();
+            std::mem::forget(end);
+            exit_now(code)
+        }
+        number if number > 0 => {
+            // SAFETY: the kernel stored a new descriptor there that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Pid::from_raw(number as i32).map(|pid| Cloned { pid, pidfd }).ok_or(Errno::INVAL)
+        }
+        _ => Err(last_error()),
+    }
+}
+
+/// The threads of this process: a task directory has a link for each and two of its own, proc(5).
+fn thread_count() -> Result<u64, Errno> {
+    Ok(rustix::fs::stat(c"/proc/self/task")?.st_nlink as u64 - 2)
+}
+
+/// Leaves at once: no destructors, no flushing.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Moves this process into new namespaces of its own, unshare(2). Not for pid namespaces' sake: those hold children.
+///
+/// # Errors
+/// What unshare(2) says.
+pub fn unshare(namespaces: NewNamespaces) -> Result<(), Errno> {
+    // SAFETY: only namespace flags can be in the set (its field is private), which touch no memory and no descriptor.
+    check(unsafe { libc::unshare(namespaces.0 as i32) }.into()).map(drop)
+}
+
+/// A program to be started by [`spawn`].
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// The program, open; it may be a sealed memory file.
+    pub program: BorrowedFd<'a>,
+    /// Its arguments, its name first.
+    pub arguments: &'a [CString],
+    /// Its environment, `NAME=value`.
+    pub environment: &'a [CString],
+    /// Descriptors it inherits, and under which numbers; all others of this process should be close-on-exec.
+    pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
+}
+
+/// Starts a program in a session of its own with default signals, without copying this process's memory. Standard
+/// input, output and error are `/dev/null` unless they are among the descriptors.
+///
+/// # Errors
+/// What posix_spawn(3) says: a missing program, too many processes or descriptors.
+pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, Errno> {
+    // Every source is moved above all targets first: no target can then overwrite a source that is still needed.
+    let above = spawn.descriptors.iter().map(|(_, number)| *number).max().unwrap_or(2).max(2) + 1;
+    let mut sources = Vec::with_capacity(spawn.descriptors.len());
+    for (descriptor, number) in spawn.descriptors {
+        sources.push((rustix::io::fcntl_dupfd_cloexec(descriptor, above)?, *number));
+    }
+    let program = rustix::io::fcntl_dupfd_cloexec(spawn.program, above)?;
+    let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::INVAL)?;
+    let arguments = pointers(spawn.arguments);
+    let environment = pointers(spawn.environment);
+    let mut plan = SpawnPlan::new()?;
+    for number in 0..3 {
+        if !sources.iter().any(|(_, taken)| *taken == number) {
+            plan.open_null(number)?;
+        }
+    }
+    for (source, number) in &sources {
+        plan.duplicate(source.as_fd(), *number)?;
+    }
+    plan.run(&path, &arguments, &environment)
+}
+
+/// The pointers of an argument vector, with the null at its end.
+fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
+    strings.iter().map(|string| string.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+}
+
+/// The two opaque objects of posix_spawn(3), initialised together and destroyed together.
+struct SpawnPlan {
+    actions: libc::posix_spawn_file_actions_t,
+    attributes: libc::posix_spawnattr_t,
+}
+
+impl SpawnPlan {
+    /// A new session, an empty signal mask, every signal at its default.
+    fn new() -> Result<Box<SpawnPlan>, Errno> {
+        let flags = libc::POSIX_SPAWN_SETSID as i32
+            | libc::POSIX_SPAWN_SETSIGMASK as i32
+            | libc::POSIX_SPAWN_SETSIGDEF as i32;
+        // SAFETY: both are plain C structs for which zeroes are valid bytes; they are initialised below before use,
+        // and boxed so that they do not move between their initialisation and their end.
+        let mut plan: Box<SpawnPlan> = Box::new(unsafe { std::mem::zeroed() });
+        // SAFETY: each call gets a pointer to an object that lives in `plan`, the sets are initialised before use,
+        // and no failure is possible for initialised objects and flags that exist.
+        unsafe {
+            let mut signals: libc::sigset_t = std::mem::zeroed();
+            libc::posix_spawn_file_actions_init(&raw mut plan.actions);
+            libc::posix_spawnattr_init(&raw mut plan.attributes);
+            libc::sigemptyset(&raw mut signals);
+            libc::posix_spawnattr_setsigmask(&raw mut plan.attributes, &raw const signals);
+            libc::sigfillset(&raw mut signals);
+            libc::posix_spawnattr_setsigdefault(&raw mut plan.attributes, &raw const signals);
+            libc::posix_spawnattr_setflags(&raw mut plan.attributes, flags as libc::c_short);
+        }
+        Ok(plan)
+    }
+
+    fn open_null(&mut self, number: RawFd) -> Result<(), Errno> {
+        // SAFETY: the actions are initialised, and the path is a constant that the call copies.
+        check_code(unsafe {
+            libc::posix_spawn_file_actions_addopen(
+                &raw mut self.actions,
+                number,
+                c"/dev/null".as_ptr(),
+                libc::O_RDWR,
+                0,
+            )
+        })
+    }
+
+    fn duplicate(&mut self, source: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
+        // SAFETY: the actions are initialised; the numbers are only stored here.
+        check_code(unsafe {
+            libc::posix_spawn_file_actions_adddup2(&raw mut self.actions, source.as_raw_fd(), number)
+        })
+    }
+
+    fn run(
+        &self,
+        path: &CStr,
+        arguments: &[*mut libc::c_char],
+        environment: &[*mut libc::c_char],
+    ) -> Result<Pid, Errno> {
+        let mut pid = 0;
+        // SAFETY: actions and attributes are initialised, path and both vectors are terminated and outlive the call.
+        check_code(unsafe {
+            libc::posix_spawn(
+                &raw mut pid,
+                path.as_ptr(),
+                &raw const self.actions,
+                &raw const self.attributes,
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        })?;
+        Pid::from_raw(pid).ok_or(Errno::INVAL)
+    }
+}
+
+impl Drop for SpawnPlan {
+    fn drop(&mut self) {
+        // SAFETY: both were initialised by `new` and are not used again.
+        unsafe {
+            libc::posix_spawn_file_actions_destroy(&raw mut self.actions);
+            libc::posix_spawnattr_destroy(&raw mut self.attributes);
+        }
+    }
+}
+
+/// Replaces this process by a program, execve(2). Returns only if that failed.
+pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: path and both vectors are terminated and live across the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr().cast(), environment.as_ptr().cast()) };
+    last_error()
+}
+
+/// Replaces this process by the program that a descriptor holds, execveat(2). Returns only if that failed.
+pub fn execute_descriptor(program: BorrowedFd<'_>, arguments: &[CString], environment: &[CString]) -> Errno {
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: the empty path and both vectors are terminated and live across the call; the descriptor is open.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    last_error()
+}
+
+/// Marks every descriptor from `first` on close-on-exec, close_range(2).
+///
+/// # Errors
+/// What close_range(2) says; `ENOSYS` before Linux 5.11.
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: the call changes flags of descriptors; none is closed, so no owner is surprised.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
+}
+
+/// The descriptors that this process was started with under these numbers. All others from 3 on are closed.
+///
+/// # Errors
+/// `EALREADY` if it was called before; `EBADF` if a number is not open or stands there twice; otherwise what
+/// close_range(2) says.
+pub fn take_inherited(numbers: &[RawFd]) -> Result<Vec<OwnedFd>, Errno> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(Errno::ALREADY);
+    }
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    if sorted.first().is_some_and(|first| *first < 3) || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Errno::BADF);
+    }
+    let mut from = 3;
+    for number in sorted.iter().copied().chain([RawFd::MAX]) {
+        if number > from {
+            // SAFETY: called once, at the start of `main`, before anything else opened a descriptor: nobody owns
+            // what is closed here.
+            check(unsafe { libc::syscall(libc::SYS_close_range, from, number - 1, 0) })?;
+        }
+        from = number.saturating_add(1);
+    }
+    let mut taken = Vec::with_capacity(numbers.len());
+    for &number in numbers {
+        // SAFETY: the number was inherited, stands there once (checked above) and is handed out once (`TAKEN`), so
+        // that this is its only owner; `fcntl` below tells whether it is open, and a closed one is forgotten.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        if let Err(error) = rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC) {
+            std::mem::forget(descriptor);
+            return Err(error);
+        }
+        taken.push(descriptor);
+    }
+    Ok(taken)
+}
+
+/// What happens on a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSignal {
+    /// The kernel's default.
+    Default,
+    /// Nothing.
+    Ignore,
+}
+
+/// Sets what happens on a signal, signal(2).
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal, or SIGKILL or SIGSTOP.
+pub fn on_signal(signal: i32, what: OnSignal) -> Result<(), Errno> {
+    let handler = if what == OnSignal::Default { libc::SIG_DFL } else { libc::SIG_IGN };
+    // SAFETY: neither of the two is a function that could run in this process.
+    if unsafe { libc::signal(signal, handler) } == libc::SIG_ERR {
+        return Err(last_error());
+    }
+    Ok(())
+}
+
+/// Every signal back to its default, none blocked: what a new program expects.
+pub fn reset_signals() {
+    for signal in 1..=64 {
+        // Those that cannot be changed (SIGKILL, SIGSTOP, the C library's own) are as they should be.
+        let _ = on_signal(signal, OnSignal::Default);
+    }
+    // SAFETY: the set is initialised before use; unblocking runs no handler of ours, there are none.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Blocks every signal and waits for the next one: its number. For a small init that acts on all of them.
+///
+/// # Errors
+/// What sigwaitinfo(2) says, interruption aside.
+pub fn next_signal() -> Result<i32, Errno> {
+    // SAFETY: the set is initialised before use and lives across the calls.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut());
+        loop {
+            let signal = libc::sigwaitinfo(&raw const all, ptr::null_mut());
+            if signal > 0 {
+                return Ok(signal);
+            }
+            let error = last_error();
+            if error != Errno::INTR {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Blocks every signal, so that [`next_signal`] misses none.
+pub fn block_signals() {
+    // SAFETY: the set is initialised before use.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut());
+    }
+}
+
+/// Sends a signal to a process by its pidfd, pidfd_send_signal(2); any number that kill(2) takes.
+///
+/// # Errors
+/// `ESRCH` once it has exited; `EINVAL` for a number that is no signal.
+pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no information struct is passed; the descriptor is open.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Sends a signal to a process by its number, kill(2); for children that are not reaped yet, or `-1` for all.
+///
+/// # Errors
+/// `ESRCH` if there is none, `EINVAL` for a number that is no signal.
+pub fn signal_number(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill(2) touches no memory.
+    check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}
+
+/// Joins a session keyring of its own, so that the caller's keys are not inherited, keyctl(2).
+///
+/// # Errors
+/// `ENOSYS` where the kernel has no keyrings; `EDQUOT` if the user has too many.
+pub fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: the name is terminated and lives across the call.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }).map(drop)
+}
+
+/// Sets one resource limit of this process by its number in getrlimit(2).
+///
+/// # Errors
+/// `EPERM` where a hard limit would be raised without `CAP_SYS_RESOURCE`, `EINVAL` if soft exceeds hard.
+pub fn set_resource_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the new limit is a struct of the kernel's own layout and the old one is not asked for.
+    check(unsafe {
+        libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, ptr::null_mut::<libc::rlimit64>())
+    })
+    .map(drop)
+}
+
+/// The error of the last call into the C library.
+pub(crate) fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+/// A raw call's result as a result.
+pub(crate) fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result < 0 { Err(last_error()) } else { Ok(result) }
+}
+
+/// The result of a call that returns its error instead of setting `errno`.
+fn check_code(code: libc::c_int) -> Result<(), Errno> {
+    if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code)) }
+}
