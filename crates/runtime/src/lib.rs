@@ -2,4 +2,7 @@
 //!
 //! Synchronous, single-threaded where it forks, no asynchronous runtime.
 
+pub mod cgroup;
+mod isolate;
 pub mod setup;
+pub mod shim;

@@ -276,3 +276,29 @@ pub struct Log {
     /// Files kept, the current one included.
     pub files_max: u32,
 }
+
+/// One more process in a container that runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecSetup {
+    /// The exec's id, for messages.
+    pub id: String,
+    /// A directory of its own in the exec root, for the shim's socket and status file; it exists.
+    pub directory: PathBuf,
+    /// The container's first process.
+    pub container: ContainerProcess,
+    /// The container's control group, beneath each hierarchy's root.
+    pub cgroup: PathBuf,
+    /// What runs.
+    pub process: Process,
+    /// Where its output goes and its input comes from. There is no log.
+    pub stdio: Stdio,
+}
+
+/// A process named so that another one with its number is not taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerProcess {
+    /// Its number in the host's pid namespace.
+    pub pid: u32,
+    /// The clock ticks from boot to its start, as its status says.
+    pub start_ticks: u64,
+}

@@ -1,0 +1,422 @@
+//! The control groups of one container: made with its limits, joined, asked for figures, killed and removed.
+//!
+//! A [`Group`] is a path beneath each hierarchy's root and the [`Layout`] that says which hierarchies there are. It
+//! holds nothing open, so that any process (the shim that made it, a daemon that adopts it) can speak of it.
+//!
+//! The limits are a pure table of writes (`limits`); v1 and v2 differ there, in `devices` and in `figures`. Joining is
+//! done by the child itself, by writing `0` to the `tasks` of each v1 hierarchy: the kernel then moves one thread
+//! and needs no global lock, where moving a process by its number waits for a grace period of milliseconds.
+//!
+//! Removal tolerates that nothing was made, goes on after an error, and reports the first.
+
+mod devices;
+mod figures;
+mod layout;
+mod limits;
+
+pub use devices::DeviceRule;
+pub use figures::{Block, Cpu, Figures, Memory};
+pub use layout::{Hierarchy, Layout};
+
+use crate::setup::Limits;
+use limits::Write;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often the removal of a group is tried: a process that was killed leaves it a moment after its end.
+const REMOVE_TRIES_MAX: u32 = 200;
+/// How often a group is asked whether it is frozen.
+const FREEZE_TRIES_MAX: u32 = 400;
+/// The wait after the first of these tries; it doubles from one to the next.
+const WAIT_FIRST: Duration = Duration::from_micros(50);
+/// The longest such wait.
+const WAIT_MAX: Duration = Duration::from_millis(5);
+
+/// Why an operation on a control group failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No hierarchy is mounted.
+    #[error("no control groups are mounted: mount cgroup2 on /sys/fs/cgroup")]
+    NotMounted,
+    /// A limit needs a controller that this machine does not have.
+    #[error("no control group controller `{controller}` is available, which a limit needs")]
+    NoController {
+        /// The controller.
+        controller: &'static str,
+    },
+    /// A group could not be made.
+    #[error("make the control group {}", path.display())]
+    Make {
+        /// The group's directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A value was not accepted.
+    #[error("write {value:?} to {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        value: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The device filter of v2 was not accepted.
+    #[error("attach the device filter to {}", path.display())]
+    DeviceFilter {
+        /// The group's directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The group did not freeze in time.
+    #[error("freeze {}: some of its processes still run", path.display())]
+    Freeze {
+        /// The group's directory.
+        path: PathBuf,
+    },
+    /// A group could not be removed.
+    #[error("remove the control group {}", path.display())]
+    Remove {
+        /// The group's directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The control groups of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    layout: Layout,
+    path: PathBuf,
+}
+
+/// What a child needs to join a group: opened by its parent, used by itself.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// The v2 directory, for `CLONE_INTO_CGROUP`.
+    pub(crate) unified: Option<OwnedFd>,
+    /// The `tasks` files of v1, to each of which the child writes `0`.
+    pub(crate) tasks: Vec<(PathBuf, OwnedFd)>,
+    /// The controllers of each v1 hierarchy, for the container's own view of them.
+    pub(crate) controllers: Vec<Vec<String>>,
+}
+
+impl Group {
+    /// The group at `path` beneath each hierarchy's root, whether it exists or not.
+    pub fn new(layout: Layout, path: &Path) -> Group {
+        Group { layout, path: path.strip_prefix("/").unwrap_or(path).to_owned() }
+    }
+
+    /// Makes the group with its limits. What was made is removed if a limit is refused.
+    ///
+    /// # Errors
+    /// Where a directory cannot be made or a limit is refused.
+    pub fn create(&self, limits: &Limits, devices: &[DeviceRule]) -> Result<(), Error> {
+        let made = self.make_all().and_then(|()| self.update(limits)).and_then(|()| self.set_devices(devices));
+        if made.is_err() {
+            // The first failure is the one to tell.
+            let _ = self.remove();
+        }
+        made
+    }
+
+    fn make_all(&self) -> Result<(), Error> {
+        if let Some(unified) = &self.layout.unified {
+            let path = unified.join(&self.path);
+            make_directory(&path)?;
+            if !self.layout.is_v1() {
+                enable_controllers(unified, &path)?;
+            }
+        }
+        for hierarchy in &self.layout.hierarchies {
+            let path = hierarchy.mount.join(&self.path);
+            make_directory(&path)?;
+            if hierarchy.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(&hierarchy.mount, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets those limits that are given and leaves the others as they are.
+    ///
+    /// # Errors
+    /// Where a value is refused or its controller is missing.
+    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
+        if !self.layout.is_v1() {
+            return limits::writes_v2(limits).iter().try_for_each(|write| self.apply(write));
+        }
+        let mut writes = limits::writes_v1(limits);
+        // Memory may never exceed memory and swap together: raised, the second is to be written first.
+        if let Some(at) = writes.iter().position(|write| write.file == "memory.limit_in_bytes")
+            && self.apply(&writes[at]).is_err()
+        {
+            writes.swap(at, at + 1);
+        }
+        writes.iter().try_for_each(|write| self.apply(write))
+    }
+
+    fn apply(&self, write: &Write) -> Result<(), Error> {
+        let Some(directory) = self.directory(write.controller) else {
+            return if write.optional {
+                Ok(())
+            } else {
+                Err(Error::NoController { controller: write.controller })
+            };
+        };
+        match write_value(&directory.join(write.file), &write.value) {
+            Err(Error::Write { source, .. })
+                if write.optional && source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            Err(Error::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(Error::NoController { controller: write.controller })
+            }
+            other => other,
+        }
+    }
+
+    /// The directory with the files of a controller.
+    fn directory(&self, controller: &str) -> Option<PathBuf> {
+        if self.layout.is_v1() {
+            return self.layout.hierarchy(controller).map(|hierarchy| hierarchy.mount.join(&self.path));
+        }
+        self.unified()
+    }
+
+    fn unified(&self) -> Option<PathBuf> {
+        self.layout.unified.as_ref().map(|unified| unified.join(&self.path))
+    }
+
+    /// Opens what a child needs to join.
+    pub(crate) fn entrance(&self) -> Result<Entrance, Error> {
+        let open = |path: PathBuf, flags: OFlags| {
+            rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())
+                .map(|descriptor| (path.clone(), descriptor))
+                .map_err(|error| Error::Read { path, source: error.into() })
+        };
+        let unified =
+            self.unified().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
+        let tasks = self
+            .layout
+            .hierarchies
+            .iter()
+            .map(|hierarchy| open(hierarchy.mount.join(&self.path).join("tasks"), OFlags::WRONLY))
+            .collect::<Result<_, _>>()?;
+        let controllers =
+            self.layout.hierarchies.iter().map(|hierarchy| hierarchy.controllers.clone()).collect();
+        Ok(Entrance { unified: unified.map(|(_, descriptor)| descriptor), tasks, controllers })
+    }
+
+    /// The processes in the group, by their numbers in the caller's pid namespace.
+    ///
+    /// # Errors
+    /// Where the list cannot be read; a group that is gone has no processes.
+    pub fn pids(&self) -> Result<Vec<u32>, Error> {
+        let Some(directory) = self.any_directory() else { return Ok(Vec::new()) };
+        let text = read_text(&directory.join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0).collect())
+    }
+
+    fn any_directory(&self) -> Option<PathBuf> {
+        self.unified()
+            .or_else(|| self.layout.hierarchies.first().map(|hierarchy| hierarchy.mount.join(&self.path)))
+    }
+
+    /// Whether any part of the group exists.
+    pub fn exists(&self) -> bool {
+        self.directories().iter().any(|directory| directory.is_dir())
+    }
+
+    /// Every directory of the group.
+    fn directories(&self) -> Vec<PathBuf> {
+        let v1 = self.layout.hierarchies.iter().map(|hierarchy| hierarchy.mount.join(&self.path));
+        self.unified().into_iter().chain(v1).collect()
+    }
+
+    /// Kills every process in the group, those that are being born included.
+    ///
+    /// # Errors
+    /// Where the group can neither be killed as a whole nor its processes be listed.
+    pub fn kill_all(&self) -> Result<(), Error> {
+        if let Some(unified) = self.unified() {
+            match write_value(&unified.join("cgroup.kill"), "1") {
+                Err(Error::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        // Before Linux 5.14 and on v1 alone there is no such file. Frozen, nothing can be born between two looks.
+        let frozen = self.freeze(true).is_ok();
+        for pid in self.pids()? {
+            if let Ok(pid) = i32::try_from(pid) {
+                // A process that has ended meanwhile is what was wanted.
+                let _ = sys::process::signal_number(pid, 9);
+            }
+        }
+        if frozen { self.freeze(false) } else { Ok(()) }
+    }
+
+    /// Stops every process of the group, or lets them go on, and waits until that is so.
+    ///
+    /// # Errors
+    /// Where the kernel has no freezer for it, or where some do not stop in time.
+    pub fn freeze(&self, frozen: bool) -> Result<(), Error> {
+        let until = |path: &Path, file: &str, wanted: &str| {
+            for attempt in 0..FREEZE_TRIES_MAX {
+                if read_text(&path.join(file))?.lines().any(|line| line == wanted) {
+                    return Ok(());
+                }
+                wait_after(attempt);
+            }
+            Err(Error::Freeze { path: path.to_owned() })
+        };
+        if let Some(hierarchy) = self.layout.hierarchy("freezer") {
+            let path = hierarchy.mount.join(&self.path);
+            let state = if frozen { "FROZEN" } else { "THAWED" };
+            write_value(&path.join("freezer.state"), state)?;
+            return until(&path, "freezer.state", state);
+        }
+        let path = self.unified().ok_or(Error::NoController { controller: "freezer" })?;
+        write_value(&path.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
+        until(&path, "cgroup.events", if frozen { "frozen 1" } else { "frozen 0" })
+    }
+
+    /// Removes the group and what the container made beneath it. A group that is not there is no error.
+    ///
+    /// # Errors
+    /// The first directory that could not be removed in time; the others are removed all the same.
+    pub fn remove(&self) -> Result<(), Error> {
+        let mut first = Ok(());
+        for directory in self.directories() {
+            if let Err(source) = remove_directory(&directory)
+                && first.is_ok()
+            {
+                first = Err(Error::Remove { path: directory, source });
+            }
+        }
+        first
+    }
+}
+
+/// Makes a directory; one that is there already is used, since it is left from a start that was cut off.
+fn make_directory(path: &Path) -> Result<(), Error> {
+    let made = match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(path),
+        other => other,
+    };
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|source| Error::Make { path: path.to_owned(), source }),
+    }
+}
+
+/// Passes the controllers on, from the hierarchy's root to the group's parent, v2. A controller that an ancestor cannot
+/// pass on is missing in the group, and the limit that needs it says so.
+fn enable_controllers(root: &Path, group: &Path) -> Result<(), Error> {
+    let there = read_text(&group.join("cgroup.controllers"))?;
+    let wanted = ["cpu", "cpuset", "memory", "io", "pids"];
+    if wanted.iter().all(|name| there.split_whitespace().any(|found| found == *name)) {
+        return Ok(());
+    }
+    let mut ancestors: Vec<&Path> =
+        group.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(root)).collect();
+    ancestors.reverse();
+    for ancestor in ancestors {
+        for name in wanted {
+            // Refused where the controller is absent or processes live in the ancestor; see above.
+            let _ = write_value(&ancestor.join("cgroup.subtree_control"), &format!("+{name}"));
+        }
+    }
+    Ok(())
+}
+
+/// A v1 cpuset is born empty and nobody can join it before it has CPUs and memory nodes: its parent's.
+fn inherit_cpuset(root: &Path, group: &Path) -> Result<(), Error> {
+    let mut below: Vec<&Path> = group.ancestors().take_while(|ancestor| *ancestor != root).collect();
+    below.reverse();
+    for directory in below {
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let path = directory.join(file);
+            if read_text(&path)?.trim().is_empty() {
+                let parent = directory.parent().unwrap_or(root).join(file);
+                write_value(&path, read_text(&parent)?.trim())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a value in one call, as these files want it.
+fn write_value(path: &Path, value: &str) -> Result<(), Error> {
+    let written = fs::OpenOptions::new().write(true).open(path);
+    written
+        .and_then(|mut file| file.write_all(value.as_bytes()))
+        .map_err(|source| Error::Write { path: path.to_owned(), value: value.to_owned(), source })
+}
+
+/// Reads a file; of a group that is gone, nothing.
+fn read_text(path: &Path) -> Result<String, Error> {
+    match fs::read_to_string(path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) =>
+        {
+            Ok(String::new())
+        }
+        other => other.map_err(|source| Error::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Removes a group's directory, those beneath it first.
+fn remove_directory(path: &Path) -> io::Result<()> {
+    for attempt in 0..REMOVE_TRIES_MAX {
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => {
+                if attempt == 0 {
+                    remove_children(path)?;
+                } else {
+                    wait_after(attempt);
+                }
+            }
+            other => return other,
+        }
+    }
+    fs::remove_dir(path)
+}
+
+fn wait_after(attempt: u32) {
+    std::thread::sleep(WAIT_MAX.min(WAIT_FIRST.saturating_mul(1 << attempt.min(16))));
+}
+
+fn remove_children(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_directory(&entry.path())?;
+        }
+    }
+    Ok(())
+}
