@@ -1,1 +1,109 @@
-//! `images`: to be written.
+//! Images: archives in and out, names, layers unpacked for overlayfs, and what may be removed when.
+//!
+//! ```text
+//!  archive --> load: layers unpacked while they arrive --> placed: blobs, layers, then one transaction
+//!  root fs --> import ------------------------------------^
+//!  files   --> assemble ----------------------------------^
+//!                     names --> image (a configuration by digest) --> layers --> directories for a mount
+//! ```
+//!
+//! Layers are kept by the digest of their plain archive: what a directory of overlayfs holds depends on that alone, so
+//! that images share a layer whatever is below it. The archive of each layer is kept as it came, so that it can be
+//! given away again bit by bit.
+//!
+//! Invariants:
+//! - An image in the table has all its layers in their places. The table is told last and asked first; what stands in
+//!   a place but in no table is removed when the store is next opened.
+//! - Nothing that is leased, named or used by a container is removed.
+//! - An archive cannot write outside of the directory of its layer (see `unpack`), nor fill the disk (see `room`).
+//!
+//! Deliberately absent: registries, builds, and the layer that a container writes to.
+//! Start at [`Images::load`].
+
+mod change;
+mod config;
+mod contents;
+mod error;
+mod find;
+mod hash;
+mod home;
+mod import;
+mod intake;
+mod load;
+mod packing;
+mod place;
+mod records;
+mod reference;
+mod remove;
+mod room;
+mod save;
+mod sparse;
+mod spool;
+mod tarball;
+mod tarwrite;
+mod unpack;
+
+pub use change::Change;
+pub use config::{Empty, ImageConfig};
+pub use error::{Conflict, Error, ErrorKind, Result};
+pub use find::{History, Image, ImageSummary};
+pub use import::{Piece, Platform};
+pub use load::{Loaded, Progress};
+pub use reference::{BadReference, Reference};
+pub use remove::{ContainerUse, Lease, Removed};
+pub use save::Saving;
+pub use tarball::TarError;
+
+use base::Clock;
+use home::Home;
+use records::{IMAGES, LAYERS};
+use remove::Pins;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::Store;
+
+/// The images of a node. Share it in an `Arc`; every call blocks.
+pub struct Images {
+    home: Home,
+    store: Arc<Store>,
+    clock: Clock,
+    pins: Arc<Mutex<Pins>>,
+}
+
+impl Images {
+    /// Opens the image store in `root`, and removes what a crash left half-made.
+    ///
+    /// # Errors
+    /// When directories cannot be made or read, or the tables cannot be.
+    pub fn open(root: &Path, store: Arc<Store>, clock: Clock) -> Result<Images> {
+        let images = Images { home: Home::open(root)?, store, clock, pins: Arc::default() };
+        let stage = images.home.stage()?;
+        images.sweep(&stage)?;
+        let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
+        images.store.read(|tx| -> Result<()> {
+            for (_, layer) in tx.list(&LAYERS)? {
+                blobs.insert(layer.blob.hex());
+                layers.insert(layer.directory);
+            }
+            blobs.extend(tx.list(&IMAGES)?.into_iter().map(|(id, _)| id.hex()));
+            Ok(())
+        })?;
+        images.home.remove_unknown(&blobs, &layers)?;
+        Ok(images)
+    }
+
+    /// Held while it is decided what is removed, and while something takes its place.
+    fn lock_pins(&self) -> MutexGuard<'_, Pins> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The processor of this machine, in the words of image configurations.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

@@ -1,5 +1,7 @@
 //! What a store promises, on a real file: transactions, group commit, crashes and full disks.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::{Command, Stdio};

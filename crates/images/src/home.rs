@@ -1,0 +1,116 @@
+//! Where things are on the disk, and what is half-made.
+//!
+//! ```text
+//!  blobs/sha256/<digest>   configurations, and layers as they came
+//!  layers/<name>/          layers unpacked, for overlayfs
+//!  tmp/<name>/             what one operation is making, or what is being deleted
+//! ```
+//!
+//! Everything is made in `tmp` and renamed to its place; the tables are told last. Whatever stands in its place but in
+//! no table was left by a crash.
+
+use crate::records::Packing;
+use crate::{Error, Result};
+use model::Digest;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The directories of the image store.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    blobs: PathBuf,
+    layers: PathBuf,
+    tmp: PathBuf,
+}
+
+impl Home {
+    /// Makes the directories, and empties the one of half-made things.
+    pub(crate) fn open(root: &Path) -> Result<Home> {
+        let home =
+            Home { blobs: root.join("blobs/sha256"), layers: root.join("layers"), tmp: root.join("tmp") };
+        base::file::remove_all(&home.tmp).map_err(Error::remove(&home.tmp))?;
+        for directory in [&home.blobs, &home.layers, &home.tmp] {
+            fs::create_dir_all(directory).map_err(Error::write(directory))?;
+        }
+        Ok(home)
+    }
+
+    pub(crate) fn blob(&self, digest: Digest) -> PathBuf {
+        self.blobs.join(digest.hex())
+    }
+
+    pub(crate) fn layer(&self, name: &str) -> PathBuf {
+        self.layers.join(name)
+    }
+
+    /// A directory for one operation; it is gone with the value.
+    pub(crate) fn stage(&self) -> Result<Stage> {
+        let directory = self.tmp.join(fresh_name());
+        fs::create_dir(&directory).map_err(Error::write(&directory))?;
+        Ok(Stage { directory, next: AtomicU32::new(0) })
+    }
+
+    /// Removes blobs and layers that no table knows.
+    pub(crate) fn remove_unknown(&self, blobs: &HashSet<String>, layers: &HashSet<String>) -> Result<()> {
+        for (directory, known) in [(&self.blobs, blobs), (&self.layers, layers)] {
+            for entry in fs::read_dir(directory).map_err(Error::read(directory))? {
+                let entry = entry.map_err(Error::read(directory))?;
+                if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+                    let path = entry.path();
+                    base::file::remove_all(&path).map_err(Error::remove(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name for a directory of a layer or an operation, short so that many fit into a mount's options.
+pub(crate) fn fresh_name() -> String {
+    format!("{:011x}", base::random::number() >> 20)
+}
+
+/// What one operation makes before it takes its place.
+pub(crate) struct Stage {
+    directory: PathBuf,
+    next: AtomicU32,
+}
+
+impl Stage {
+    /// A path that nothing has yet.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// Moves something out of its place, to be deleted with this value. What is not there is no error.
+    pub(crate) fn discard(&self, path: &Path) -> Result<()> {
+        match fs::rename(path, self.path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(Error::remove(path)),
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What cannot be deleted now is deleted when the store is next opened.
+        if let Err(error) = base::file::remove_all(&self.directory) {
+            tracing::warn!(path = %self.directory.display(), %error, "a temporary directory is left");
+        }
+    }
+}
+
+/// A layer that is whole, but not in its place yet.
+#[derive(Clone, Debug)]
+pub(crate) struct StagedLayer {
+    pub(crate) diff_id: Digest,
+    pub(crate) blob: Digest,
+    pub(crate) blob_bytes: u64,
+    pub(crate) packing: Packing,
+    /// Bytes of its files.
+    pub(crate) bytes: u64,
+    pub(crate) blob_path: PathBuf,
+    pub(crate) directory: PathBuf,
+}

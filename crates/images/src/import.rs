@@ -1,0 +1,194 @@
+//! Makes images from other things than archives of images: from a root file system, and from single files.
+
+use crate::change::Change;
+use crate::config::{HistoryEntry, ImageConfig, ImageFile, RootFs};
+use crate::intake::with_intake;
+use crate::load::new_image;
+use crate::packing::{is_tar, packing_of, read_head};
+use crate::records::Packing;
+use crate::tarwrite::TarWriter;
+use crate::{Error, Images, Reference, Result};
+use base::Time;
+use model::{Digest, ImageId};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+/// Where an image runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// The operating system.
+    pub os: String,
+    /// The processor, as Go calls it.
+    pub architecture: String,
+    /// The processor's variant, or nothing.
+    pub variant: String,
+}
+
+impl Default for Platform {
+    /// This machine.
+    fn default() -> Platform {
+        let (os, architecture) = ("linux".to_owned(), crate::architecture().to_owned());
+        Platform { os, architecture, variant: String::new() }
+    }
+}
+
+impl Platform {
+    /// Reads `os[/arch[/variant]]`; what is missing or empty is this machine's.
+    pub fn parse(text: &str) -> Platform {
+        let mut platform = Platform::default();
+        let mut parts = text.split('/').filter(|part| !part.is_empty());
+        if let Some(os) = parts.next() {
+            platform.os = os.to_owned();
+        }
+        if let Some(architecture) = parts.next() {
+            platform.architecture = architecture.to_owned();
+        }
+        platform.variant = parts.collect::<Vec<_>>().join("/");
+        platform
+    }
+}
+
+/// One file or directory of an image that is put together; owned by root. Parents come before what is in them.
+#[derive(Clone, Debug)]
+pub struct Piece<'a> {
+    /// Its path, without a leading slash.
+    pub path: &'a str,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its content; `None` for a directory.
+    pub bytes: Option<&'a [u8]>,
+}
+
+impl Images {
+    /// Makes an image of one layer from the archive of a root file system, plain or packed.
+    ///
+    /// # Errors
+    /// [`Error::Change`] for a change that makes no sense; otherwise as [`Images::load`].
+    pub fn import(
+        &self,
+        rootfs: &mut dyn Read,
+        reference: Option<Reference>,
+        message: &str,
+        changes: &[Change],
+        platform: &Platform,
+    ) -> Result<ImageId> {
+        let mut config = ImageConfig::default();
+        for change in changes {
+            change.apply(&mut config)?;
+        }
+        let now = self.clock.now();
+        let history =
+            HistoryEntry { created: Some(now), comment: message.to_owned(), ..HistoryEntry::default() };
+        self.one_layer(rootfs, reference, platform, config, history)
+    }
+
+    /// Makes an image of one layer from single files. The same pieces, configuration and time give the same image.
+    ///
+    /// # Errors
+    /// As [`Images::load`].
+    pub fn assemble(
+        &self,
+        pieces: &[Piece<'_>],
+        config: ImageConfig,
+        created: Time,
+        created_by: &str,
+        reference: Option<Reference>,
+    ) -> Result<ImageId> {
+        let history = HistoryEntry {
+            created: Some(created),
+            created_by: created_by.to_owned(),
+            ..HistoryEntry::default()
+        };
+        let mut archive = Parts::of(pieces).map_err(Error::ReadArchive)?;
+        self.one_layer(&mut archive, reference, &Platform::default(), config, history)
+    }
+
+    fn one_layer(
+        &self,
+        rootfs: &mut dyn Read,
+        reference: Option<Reference>,
+        platform: &Platform,
+        config: ImageConfig,
+        history: HistoryEntry,
+    ) -> Result<ImageId> {
+        const WHAT: &str = "the root file system";
+        let stage = self.home.stage()?;
+        let lease = self.lease_layers();
+        let head = read_head(rootfs).map_err(Error::ReadArchive)?;
+        if head.is_empty() {
+            return Err(Error::Truncated);
+        }
+        if packing_of(&head, WHAT)? == Packing::Plain && !is_tar(&head) {
+            return Err(Error::NotALayer(WHAT.to_owned()));
+        }
+        let (_, layers) = with_intake(&stage, |intake| {
+            intake.layer(WHAT, &head, |buffer| rootfs.read(buffer).map_err(Error::ReadArchive))
+        })?;
+        let diff_ids: Vec<Digest> = layers.values().map(|layer| layer.diff_id).collect();
+        let file = ImageFile {
+            created: history.created,
+            architecture: platform.architecture.clone(),
+            variant: platform.variant.clone(),
+            os: platform.os.clone(),
+            comment: history.comment.clone(),
+            config,
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: diff_ids.clone() },
+            history: vec![history],
+            ..ImageFile::default()
+        };
+        let what = "the configuration of an image";
+        let config = serde_json::to_vec(&file).map_err(|source| Error::Encode { what, source })?;
+        let names = reference.map(Reference::with_default_tag).into_iter().collect();
+        let image = new_image(config, diff_ids, names);
+        let id = image.id;
+        self.place(&stage, layers.into_values(), vec![image])?;
+        drop(lease);
+        Ok(id)
+    }
+}
+
+/// An archive put together from headers and borrowed contents, read from the front.
+struct Parts<'a> {
+    parts: VecDeque<Cow<'a, [u8]>>,
+    /// Bytes of the first part that are read.
+    at: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn of(pieces: &[Piece<'a>]) -> io::Result<Parts<'a>> {
+        let mut parts = VecDeque::new();
+        // Fixed times: the same files always make the same layer.
+        let mut tar = TarWriter::new(Vec::new(), 0);
+        for piece in pieces {
+            let Some(bytes) = piece.bytes else {
+                tar.directory(piece.path, piece.mode)?;
+                continue;
+            };
+            tar.begin_file(piece.path, piece.mode, bytes.len() as u64)?;
+            parts.push_back(Cow::Owned(std::mem::take(tar.out())));
+            parts.push_back(Cow::Borrowed(bytes));
+            tar.pad(bytes.len() as u64)?;
+        }
+        parts.push_back(Cow::Owned(tar.finish()?));
+        Ok(Parts { parts, at: 0 })
+    }
+}
+
+impl Read for Parts<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(part) = self.parts.front() {
+            let rest = &part[self.at..];
+            if rest.is_empty() {
+                self.parts.pop_front();
+                self.at = 0;
+                continue;
+            }
+            let got = rest.len().min(buffer.len());
+            buffer[..got].copy_from_slice(&rest[..got]);
+            self.at += got;
+            return Ok(got);
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,470 @@
+//! Unpacks a layer's archive into a directory that overlayfs can stack.
+//!
+//! ```text
+//!  entry -> path without "." and ".."  -> its parent, opened inside the root -> made there, by name, never through a link
+//!           (leaving the root: refused)    (openat2 IN_ROOT: links end inside)    -> owner, mode, attributes, times
+//! ```
+//!
+//! Invariants:
+//! - Nothing outside the root is opened, made, changed or linked, whatever the archive says: every path is resolved by
+//!   the kernel with the root as its top, and the last component is never followed.
+//! - What a layer takes away becomes what overlayfs understands: a character device 0:0 for a name, the attribute
+//!   `trusted.overlay.opaque` for all that is below a directory.
+//! - Attributes that overlayfs keeps for itself are never taken from an archive.
+//! - Directories get their times at the end, when nothing is made in them any more.
+//!
+//! Deliberately absent: looking at the layers below. A parent that the archive does not hold is made with mode 0755.
+//! Facts: the "Applying Changesets" chapter of the OCI image specification; the kernel's `overlayfs.rst`; `openat2(2)`.
+
+use crate::room::Room;
+use crate::tarball::{Entry, Kind, TarReader};
+use crate::{Error, Result};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Entries that one layer may have.
+const ENTRIES_MAX: u64 = 4_000_000;
+/// Directories within one another; whoever removes the tree later holds one descriptor for each.
+const DEPTH_MAX: usize = 256;
+/// Bytes that are copied at a time.
+const COPY_BYTES: usize = 128 << 10;
+/// The mode of a parent that the archive does not hold.
+const PARENT_MODE: u32 = 0o755;
+/// How an archive marks what is taken away.
+const WHITEOUT: &[u8] = b".wh.";
+/// What marks the archive's own matters, and the one of them that has a meaning here.
+const WHITEOUT_META: &[u8] = b".wh..wh.";
+const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
+/// How overlayfs marks a directory that hides everything below it.
+const OVERLAY_OPAQUE: &str = "trusted.overlay.opaque";
+/// Attributes by which overlayfs steers itself.
+const OVERLAY_ATTRIBUTES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+
+/// Unpacks the archive into `root`, an empty directory, and reads it to its end. Returns the bytes of its files.
+pub(crate) fn unpack(archive: impl Read, root: &Path) -> Result<u64> {
+    let mut tar = TarReader::new(archive);
+    let mut applier = Applier::new(root)?;
+    let mut entries = 0;
+    while let Some(entry) = tar.next()? {
+        entries += 1;
+        if entries > ENTRIES_MAX {
+            return Err(Error::TooMany { what: "entries in one layer", max: ENTRIES_MAX });
+        }
+        applier.apply(&entry, &mut tar)?;
+    }
+    tar.drain()?;
+    applier.finish()?;
+    Ok(applier.bytes)
+}
+
+/// A directory whose times are set at the end.
+struct Finished {
+    path: Vec<u8>,
+    mtime: (i64, u32),
+}
+
+struct Applier {
+    root: OwnedFd,
+    room: Room,
+    /// The parent of the last entry: most entries have the same one.
+    last_parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
+    directories: Vec<Finished>,
+    bytes: u64,
+    buffer: Vec<u8>,
+}
+
+/// Why an entry is not unpacked.
+enum Trouble {
+    Refused(&'static str),
+    Failed(io::Error),
+    Stream(crate::tarball::TarError),
+}
+
+impl From<Errno> for Trouble {
+    fn from(errno: Errno) -> Trouble {
+        Trouble::Failed(errno.into())
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        Trouble::Failed(error)
+    }
+}
+
+impl Applier {
+    fn new(root: &Path) -> Result<Applier> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let opened =
+            fs::open(root, flags, Mode::empty()).map_err(io::Error::from).map_err(Error::write(root))?;
+        fs::fchmod(&opened, Mode::from_raw_mode(PARENT_MODE))
+            .map_err(io::Error::from)
+            .map_err(Error::write(root))?;
+        Ok(Applier {
+            root: opened,
+            room: Room::of(root).map_err(Error::write(root))?,
+            last_parent: None,
+            directories: Vec::new(),
+            bytes: 0,
+            buffer: vec![0; COPY_BYTES],
+        })
+    }
+
+    fn apply<R: Read>(&mut self, entry: &Entry, tar: &mut TarReader<R>) -> Result<()> {
+        self.try_apply(entry, tar).map_err(|trouble| {
+            let path = PathBuf::from(OsStr::from_bytes(&entry.path));
+            match trouble {
+                Trouble::Refused(why) => Error::Refused { path, why },
+                Trouble::Failed(source) => Error::Unpack { path, source },
+                Trouble::Stream(error) => error.into(),
+            }
+        })
+    }
+
+    fn try_apply<R: Read>(&mut self, entry: &Entry, tar: &mut TarReader<R>) -> Result<(), Trouble> {
+        let path = inside(&entry.path)?;
+        let Some((parent_path, name)) = split(&path) else {
+            // The root itself: only its looks can be set.
+            if entry.kind != Kind::Directory {
+                return Err(Trouble::Refused("it would replace the root of the layer"));
+            }
+            let root = fs::openat(&self.root, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            set_looks(root.as_fd(), entry)?;
+            self.directories.push(Finished { path: b".".to_vec(), mtime: entry.mtime });
+            return Ok(());
+        };
+        let parent = self.parent(parent_path)?;
+        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+            return whiteout(&parent, name, hidden);
+        }
+        match entry.kind {
+            Kind::File => self.file(&parent, name, entry, tar),
+            Kind::Directory => self.directory(&parent, name, &path, entry),
+            Kind::Symlink => {
+                self.replacing(&parent, name, || fs::symlinkat(entry.link.as_slice(), &parent, name))?;
+                set_looks_by_name(&parent, name, entry)
+            }
+            Kind::Hardlink => self.hardlink(&parent, name, entry),
+            Kind::Char | Kind::Block | Kind::Fifo => self.node(&parent, name, entry),
+            Kind::Other(_) => Err(Trouble::Refused("this type of entry has no meaning in a layer")),
+        }
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        entry: &Entry,
+        tar: &mut TarReader<R>,
+    ) -> Result<(), Trouble> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            self.replacing(parent, name, || fs::openat(parent, name, flags, Mode::from_raw_mode(0o600)))?;
+        match &entry.sparse {
+            None => self.copy(&file, tar, entry.size)?,
+            Some(sparse) => {
+                for &(offset, length) in &sparse.pieces {
+                    fs::seek(&file, fs::SeekFrom::Start(offset))?;
+                    self.copy(&file, tar, length)?;
+                }
+                fs::ftruncate(&file, sparse.real_size)?;
+            }
+        }
+        set_looks(file.as_fd(), entry)?;
+        fs::futimens(&file, &times(entry.mtime))?;
+        Ok(())
+    }
+
+    fn copy<R: Read>(&mut self, file: &OwnedFd, tar: &mut TarReader<R>, bytes: u64) -> Result<(), Trouble> {
+        let mut left = bytes;
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let got = tar.read_data(&mut self.buffer[..wanted]).map_err(Trouble::Stream)?;
+            if got == 0 {
+                return Err(Trouble::Stream(crate::tarball::TarError::Truncated));
+            }
+            self.room.take(got as u64)?;
+            write_all(file.as_fd(), &self.buffer[..got])?;
+            left -= got as u64;
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+        entry: &Entry,
+    ) -> Result<(), Trouble> {
+        let mut hides = false;
+        if let Err(errno) = fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
+            if errno != Errno::EXIST {
+                return Err(errno.into());
+            }
+            let there = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
+                // What the archive hid before it made anew still hides what is below.
+                hides = is_whiteout(&there);
+                self.clear(parent, name)?;
+                fs::mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
+            }
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = fs::openat(parent, name, flags, Mode::empty())?;
+        if hides {
+            fs::fsetxattr(&made, OVERLAY_OPAQUE, b"y", XattrFlags::empty())?;
+        }
+        set_looks(made.as_fd(), entry)?;
+        self.directories.push(Finished { path: path.to_vec(), mtime: entry.mtime });
+        Ok(())
+    }
+
+    fn hardlink(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Trouble> {
+        let target = inside(&entry.link)?;
+        let Some((target_parent, target_name)) = split(&target) else {
+            return Err(Trouble::Refused("it is a hard link to the root of the layer"));
+        };
+        let target_parent = self.existing(target_parent)?;
+        self.replacing(parent, name, || {
+            fs::linkat(&target_parent, target_name, parent, name, AtFlags::empty())
+        })
+    }
+
+    fn node(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Trouble> {
+        let kind = match entry.kind {
+            Kind::Char => FileType::CharacterDevice,
+            Kind::Block => FileType::BlockDevice,
+            _ => FileType::Fifo,
+        };
+        let device = fs::makedev(entry.device.0, entry.device.1);
+        let mode = Mode::from_raw_mode(entry.mode & 0o7777);
+        self.replacing(parent, name, || fs::mknodat(parent, name, kind, mode, device))?;
+        set_looks_by_name(parent, name, entry)?;
+        Ok(fs::chmodat(parent, name, mode, AtFlags::empty())?)
+    }
+
+    /// Makes something, and again after removing what stands in its place.
+    fn replacing<T>(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        make: impl Fn() -> rustix::io::Result<T>,
+    ) -> Result<T, Trouble> {
+        match make() {
+            Err(Errno::EXIST) => {
+                self.clear(parent, name)?;
+                Ok(make()?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn clear(&mut self, parent: &OwnedFd, name: &[u8]) -> Result<(), Trouble> {
+        // The remembered parent may be what is removed.
+        self.last_parent = None;
+        let there = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
+            return Ok(fs::unlinkat(parent, name, AtFlags::empty())?);
+        }
+        Ok(std::fs::remove_dir_all(through(parent, name))?)
+    }
+
+    /// Opens a directory of the layer, and makes what is missing of it.
+    fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, Trouble> {
+        if let Some((last, opened)) = &self.last_parent
+            && last == path
+        {
+            return Ok(Rc::clone(opened));
+        }
+        let opened = match self.existing(path) {
+            Err(Trouble::Failed(error)) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
+                self.make_parents(path)?
+            }
+            other => other?,
+        };
+        let opened = Rc::new(opened);
+        self.last_parent = Some((path.to_vec(), Rc::clone(&opened)));
+        Ok(opened)
+    }
+
+    fn existing(&self, path: &[u8]) -> Result<OwnedFd, Trouble> {
+        let path = if path.is_empty() { b"." } else { path };
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        loop {
+            match fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+                // A rename elsewhere on the machine came in between.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn make_parents(&self, path: &[u8]) -> Result<OwnedFd, Trouble> {
+        let mut above = self.existing(b"")?;
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let mut start = 0;
+        for end in ends.chain([path.len()]) {
+            let name = &path[start..end];
+            start = end + 1;
+            above = match self.existing(&path[..end]) {
+                Err(Trouble::Failed(error)) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
+                    fs::mkdirat(&above, name, Mode::from_raw_mode(PARENT_MODE))?;
+                    let made = self.existing(&path[..end])?;
+                    fs::fchmod(&made, Mode::from_raw_mode(PARENT_MODE))?;
+                    made
+                }
+                other => other?,
+            };
+        }
+        Ok(above)
+    }
+
+    /// Sets the times of directories, the last one first: a directory that came twice keeps what came last.
+    fn finish(&mut self) -> Result<()> {
+        let mut directories = std::mem::take(&mut self.directories);
+        directories.reverse();
+        let mut done = std::collections::HashSet::new();
+        for directory in &directories {
+            if !done.insert(directory.path.as_slice()) {
+                continue;
+            }
+            // What was replaced by something else since then has its times already.
+            let Ok(opened) = self.existing(&directory.path) else { continue };
+            let set = fs::futimens(&opened, &times(directory.mtime)).map_err(io::Error::from);
+            set.map_err(|source| Error::Unpack {
+                path: PathBuf::from(OsStr::from_bytes(&directory.path)),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The path below the root, without `.` and `..`; empty for the root itself. An absolute path begins at the root.
+fn inside(path: &[u8]) -> Result<Vec<u8>, Trouble> {
+    if path.contains(&0) {
+        return Err(Trouble::Refused("its path holds a zero byte"));
+    }
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop().ok_or(Trouble::Refused("it is outside of the layer"))?),
+            part => parts.push(part),
+        }
+    }
+    if parts.len() > DEPTH_MAX {
+        return Err(Trouble::Refused("it is more than 256 directories deep"));
+    }
+    Ok(parts.join(&b'/'))
+}
+
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    if path.is_empty() {
+        return None;
+    }
+    Some(match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    })
+}
+
+fn is_whiteout(stat: &fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+/// Takes a name, or all that is below a directory, away from the layers underneath.
+fn whiteout(parent: &OwnedFd, name: &[u8], hidden: &[u8]) -> Result<(), Trouble> {
+    if name == WHITEOUT_OPAQUE {
+        return Ok(fs::fsetxattr(parent, OVERLAY_OPAQUE, b"y", XattrFlags::empty())?);
+    }
+    if name.starts_with(WHITEOUT_META) {
+        // Notes of an older union file system to itself.
+        return Ok(());
+    }
+    if matches!(hidden, b"" | b"." | b"..") {
+        return Err(Trouble::Refused("it takes away a name that no file has"));
+    }
+    let mode = Mode::empty();
+    match fs::mknodat(parent, hidden, FileType::CharacterDevice, mode, 0) {
+        Err(Errno::EXIST) => {
+            // What the same layer holds stays; of a directory, only what is below it goes.
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match fs::openat(parent, hidden, flags, Mode::empty()) {
+                Ok(there) => Ok(fs::fsetxattr(&there, OVERLAY_OPAQUE, b"y", XattrFlags::empty())?),
+                Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            }
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Owner, mode and attributes of what is open. The owner first: changing it takes setuid bits and capabilities away.
+fn set_looks(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), Trouble> {
+    fs::fchown(file, Some(fs::Uid::from_raw(entry.uid)), Some(fs::Gid::from_raw(entry.gid)))?;
+    fs::fchmod(file, Mode::from_raw_mode(entry.mode & 0o7777))?;
+    for (name, value) in attributes(entry) {
+        tolerate(fs::fsetxattr(file, name, value, XattrFlags::empty()), name)?;
+    }
+    Ok(())
+}
+
+/// Owner, attributes and times of what cannot be opened: links, devices and pipes.
+fn set_looks_by_name(parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Trouble> {
+    let (uid, gid) = (fs::Uid::from_raw(entry.uid), fs::Gid::from_raw(entry.gid));
+    fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    for (attribute, value) in attributes(entry) {
+        let set = fs::lsetxattr(through(parent, name), attribute, value, XattrFlags::empty());
+        tolerate(set, attribute)?;
+    }
+    Ok(fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn attributes(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let own = |name: &[u8]| OVERLAY_ATTRIBUTES.iter().any(|prefix| name.starts_with(prefix));
+    entry
+        .xattrs
+        .iter()
+        .map(|(name, value)| (name.as_slice(), value.as_slice()))
+        .filter(move |(name, _)| !own(name))
+}
+
+/// Not every file system keeps every attribute, and `user.` ones are for files and directories only.
+fn tolerate(set: rustix::io::Result<()>, name: &[u8]) -> Result<(), Trouble> {
+    match set {
+        Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(Errno::PERM) if name.starts_with(b"user.") => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// A path for calls that take no directory descriptor.
+fn through(parent: &OwnedFd, name: &[u8]) -> PathBuf {
+    Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(OsStr::from_bytes(name))
+}
+
+fn times((seconds, nanos): (i64, u32)) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(file, bytes) {
+            Ok(done) => bytes = &bytes[done..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
