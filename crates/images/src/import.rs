@@ -142,8 +142,9 @@ impl Images {
         let names = reference.map(Reference::with_default_tag).into_iter().collect();
         let image = new_image(config, diff_ids, names);
         let id = image.id;
-        self.place(&stage, layers.into_values(), vec![image])?;
+        self.place(&stage, layers.into_values(), &[image])?;
         drop(lease);
+        self.sweep(&stage)?;
         Ok(id)
     }
 }

@@ -73,8 +73,10 @@ impl Images {
             Ok(reading.contents)
         })?;
         let images = contents.images(&layers)?;
-        let loaded = self.place(&stage, layers.into_values(), images)?;
+        let loaded = self.place(&stage, layers.into_values(), &images)?;
         drop(lease);
+        // What was removed in the meantime had to stay until now.
+        self.sweep(&stage)?;
         Ok(loaded)
     }
 }

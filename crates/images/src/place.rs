@@ -23,15 +23,15 @@ impl Images {
         &self,
         stage: &Stage,
         layers: impl IntoIterator<Item = StagedLayer>,
-        images: Vec<NewImage>,
+        images: &[NewImage],
     ) -> Result<Vec<Loaded>> {
         let staged: BTreeMap<Digest, StagedLayer> =
             layers.into_iter().map(|layer| (layer.diff_id, layer)).collect();
         // Nobody removes what is here while this looks at it.
         let _pins = self.lock_pins();
         let mut moved = Vec::new();
-        let placed = self.move_all(stage, &staged, &images, &mut moved).and_then(|records| {
-            self.store.write(Durability::Synced, |tx| record(tx, &records, &images, self.clock.now()))
+        let placed = self.move_all(stage, &staged, images, &mut moved).and_then(|records| {
+            self.store.write(Durability::Synced, |tx| record(tx, &records, images, self.clock.now()))
         });
         if placed.is_err() {
             for path in moved {

@@ -244,10 +244,7 @@ mod tests {
         }
         let error = Reference::parse("Nginx").unwrap_err().to_string();
         assert_eq!(error, "invalid reference format: repository name (library/Nginx) must be lowercase");
-        assert_eq!(
-            Reference::parse(&"a/".repeat(130).trim_end_matches('/').repeat(1)),
-            Err(BadReference::TooLong)
-        );
+        assert_eq!(Reference::parse(&format!("{}a", "a/".repeat(130))), Err(BadReference::TooLong));
         assert!(matches!(Reference::parse(&"ab".repeat(32)), Err(BadReference::LooksLikeId(_))));
     }
 

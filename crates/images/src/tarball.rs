@@ -68,16 +68,19 @@ pub(crate) struct Entry {
     /// Seconds and nanoseconds since the epoch.
     pub(crate) mtime: (i64, u32),
     pub(crate) device: (u32, u32),
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Vec<Record>,
     pub(crate) sparse: Option<Sparse>,
 }
+
+/// Key and value of a PAX record, or name and value of an attribute.
+type Record = (Vec<u8>, Vec<u8>);
 
 /// What extension headers say about the entry that follows.
 #[derive(Default)]
 struct Extensions {
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
-    records: Vec<(Vec<u8>, Vec<u8>)>,
+    records: Vec<Record>,
 }
 
 /// Reads the entries of an archive one after the other.
@@ -364,7 +367,7 @@ fn signed(field: &[u8]) -> Option<i64> {
 }
 
 /// Splits PAX records: `LENGTH KEY=VALUE\n`, the length counting all of it.
-fn pax_records(mut bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TarError> {
+fn pax_records(mut bytes: &[u8]) -> Result<Vec<Record>, TarError> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let space = bytes.iter().position(|&byte| byte == b' ').ok_or(TarError::Pax)?;
@@ -402,10 +405,7 @@ fn pax_time(text: &[u8]) -> Option<(i64, u32)> {
 }
 
 /// Lays PAX records over the header's fields. What they say of a sparse file is returned.
-fn apply_records(
-    entry: &mut Entry,
-    records: &[(Vec<u8>, Vec<u8>)],
-) -> Result<Option<sparse::Records>, TarError> {
+fn apply_records(entry: &mut Entry, records: &[Record]) -> Result<Option<sparse::Records>, TarError> {
     let id =
         |value: &[u8], name| decimal(value).and_then(|n| u32::try_from(n).ok()).ok_or(TarError::Number(name));
     let mut sparse = sparse::Collected::default();
