@@ -32,7 +32,7 @@ mod table;
 mod users;
 
 pub(crate) use dev::{Node, host_nodes, rules};
-pub(crate) use environment::{Child, During, Problem, Streams3};
+pub(crate) use environment::{Child, Streams3};
 pub(crate) use program::{INIT_NAME, READY};
 pub(crate) use streams::TERMINAL;
 pub(crate) use table::{CONTAINER, ENTER, run};

@@ -116,7 +116,7 @@ impl Reader {
         }
     }
 
-    /// Reads on from the position. Whether there is more than before.
+    /// Reads on from the position. Whether there is something else than before.
     fn fill(&mut self) -> Result<bool, Error> {
         if self.position.file == 0 {
             return Ok(false);
@@ -130,7 +130,6 @@ impl Reader {
             }
         }
         let Some(file) = &self.file else { return Ok(false) };
-        let before = self.buffer.len() - self.used;
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut filled = 0;
         while filled < CHUNK_BYTES {
@@ -142,8 +141,10 @@ impl Reader {
             }
         }
         buffer.truncate(filled);
+        // A torn end may have been replaced by as many bytes: only the bytes tell whether there is something new.
+        let is_new = buffer != self.buffer[self.used..];
         (self.buffer, self.used) = (buffer, 0);
-        Ok(filled > before)
+        Ok(is_new)
     }
 }
 

@@ -1,0 +1,152 @@
+//! The shim from its first instruction to the moment at which it begins to serve.
+
+use super::clone::{self, Running};
+use super::serve::Server;
+use super::wire::{FailureKind, Failure, Report, SOCKET, STATUS, Status};
+use super::{Order, Task, init};
+use crate::isolate::INIT_NAME;
+use base::{Chain, Clock};
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+/// Signals that a daemon's terminal or a lost client would send.
+const IGNORED_SIGNALS: [i32; 2] = [1, 13];
+/// As much of an id as a title shows.
+const TITLE_ID_BYTES: usize = 12;
+/// The exit code of a shim whose start failed; why stands in its report.
+const FAILED: i32 = 1;
+
+/// Descriptors that were inherited, by the numbers that the setup knows them by.
+pub(super) type Inherited = BTreeMap<RawFd, OwnedFd>;
+
+/// The program: `bocage-shim run|exec FD_ORDER FD_REPORT [FD …]`, or the small init. Returns the exit code.
+pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
+    if arguments.first().is_some_and(|name| name == INIT_NAME) {
+        return init::main(arguments);
+    }
+    let numbers: Option<Vec<RawFd>> =
+        arguments.iter().skip(2).map(|word| word.to_str()?.parse().ok()).collect();
+    let Some(numbers) = numbers.filter(|numbers| numbers.len() >= 2) else { return FAILED };
+    let Ok(descriptors) = sys::process::take_inherited(&numbers) else { return FAILED };
+    let mut inherited: Inherited = numbers.iter().copied().zip(descriptors).collect();
+    let (Some(order), Some(report)) = (inherited.remove(&numbers[0]), inherited.remove(&numbers[1])) else {
+        return FAILED;
+    };
+    match start(File::from(order), inherited, clock) {
+        Ok((server, running)) => {
+            tell(report, &Report::Started {
+                pid: running.pid,
+                start_ticks: running.start_ticks,
+                started_at: running.started_at,
+            });
+            server.serve();
+            0
+        }
+        Err(failure) => {
+            tell(report, &Report::Failed(failure));
+            FAILED
+        }
+    }
+}
+
+/// The daemon may have gone: then nobody wants to know, and the status file says it all the same.
+fn tell(report: OwnedFd, what: &Report) {
+    if let Ok(mut line) = serde_json::to_vec(what) {
+        line.push(b'\n');
+        let _ = File::from(report).write_all(&line);
+    }
+}
+
+/// A failure of the shim's own.
+pub(super) fn failure(step: &str, message: impl Into<String>) -> Failure {
+    Failure { step: step.to_owned(), message: message.into(), kind: FailureKind::Other }
+}
+
+/// What has been made so far: undone unless the start succeeds.
+struct Made<'a> {
+    order: &'a Order,
+    kept: bool,
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        // The failure that led here is the one to tell; what cannot be removed now is found by the next start.
+        if let Task::Run(_) = self.order.task {
+            let _ = self.order.group.kill_all();
+            let _ = self.order.group.remove();
+        }
+        let directory = self.order.task.directory();
+        let _ = std::fs::remove_file(directory.join(SOCKET));
+        let _ = std::fs::remove_file(directory.join(STATUS));
+    }
+}
+
+fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<(Server, Status), Failure> {
+    let mut bytes = Vec::new();
+    let read = order.rewind().and_then(|()| order.read_to_end(&mut bytes));
+    read.map_err(|error| failure("read the order", error.to_string()))?;
+    drop(order);
+    let (order, filter) =
+        Order::decode(&bytes).map_err(|error| failure("read the order", error.to_string()))?;
+    drop(bytes);
+    become_shim(order.task.id()).map_err(|error| failure("become a shim", error.to_string()))?;
+    let mut made = Made { order: &order, kept: false };
+    let listener = listen(order.task.directory())
+        .map_err(|error| failure("listen", format!("{}: {error}", order.task.directory().display())))?;
+    let log = match &order.task {
+        Task::Run(setup) => setup.log.as_ref().map(crate::log::Writer::open).transpose(),
+        Task::Exec(_) => Ok(None),
+    };
+    let log = log.map_err(|error| failure("open the log", Chain(&error).to_string()))?;
+    let Running { child, pid, start_ticks, ends } = clone::clone(&order, filter.as_deref(), &mut inherited)?;
+    let status =
+        Status { pid, start_ticks, started_at: clock.now(), shim_pid: std::process::id(), exit: None };
+    let server = Server::new(&order, status.clone(), listener, log, child, ends, inherited, clock);
+    server
+        .write_status()
+        .map_err(|error| failure("write the status", Chain(&error).to_string()))?;
+    made.kept = true;
+    Ok((server, status))
+}
+
+/// A program that belongs to nobody's terminal, holds no directory busy and has a name of its own.
+fn become_shim(id: &str) -> std::io::Result<()> {
+    for signal in IGNORED_SIGNALS {
+        sys::process::on_signal(signal, sys::process::OnSignal::Ignore)?;
+    }
+    rustix::process::chdir(c"/")?;
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    let end = id.char_indices().nth(TITLE_ID_BYTES).map_or(id.len(), |(at, _)| at);
+    // The kernel keeps the first 15 bytes of a name.
+    if let Ok(title) = CString::new(format!("shim {}", &id[..end])) {
+        rustix::thread::set_name(&title)?;
+    }
+    Ok(())
+}
+
+/// Listens in the directory. A path of any length works: it is named by a descriptor.
+fn listen(directory: &Path) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
+    match rustix::fs::unlinkat(&directory, SOCKET, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}

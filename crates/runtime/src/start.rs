@@ -1,0 +1,245 @@
+//! The library's side of a start: hands the order to a shim and waits for its one line.
+
+use crate::cgroup::{self, Group, Layout};
+use crate::setup::{ExecSetup, Setup};
+use crate::shim::wire::{Failure, Report};
+use crate::shim::{Order, Task};
+use base::Time;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+
+/// The longest report, in bytes.
+const REPORT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why a program does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The shim program could not be put into memory.
+    #[error("put the shim program into sealed memory")]
+    Program(#[source] io::Error),
+    /// The order could not be written.
+    #[error("write the order for the shim of {id}")]
+    Order {
+        /// The container's or exec's id.
+        id: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The shim program could not be started.
+    #[error("start the shim of {id}")]
+    Spawn {
+        /// The container's or exec's id.
+        id: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The shim ended without a word.
+    #[error("the shim of {id} gave no report")]
+    NoReport {
+        /// The container's or exec's id.
+        id: String,
+        /// What was wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// The program was not started, and nothing is left of the attempt.
+    #[error("{}", failure.message)]
+    Start {
+        /// Which step failed, why, and what a client's exit code depends on.
+        failure: Failure,
+    },
+    /// The control groups of this machine could not be found.
+    #[error("find the control groups")]
+    ControlGroups(#[source] cgroup::Error),
+}
+
+/// The shim program in sealed memory: nobody can change it any more, whoever gets hold of it.
+#[derive(Debug)]
+pub struct ShimProgram {
+    memory: OwnedFd,
+}
+
+impl ShimProgram {
+    /// Copies the program into a memory file and seals it.
+    ///
+    /// # Errors
+    /// Where memory files are not to be had, memfd_create(2).
+    pub fn new(program: &[u8]) -> Result<ShimProgram, Error> {
+        let failed = |error: Errno| Error::Program(error.into());
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        // Linux from 6.3 on wants to be told that a memory file will be executed; before, it does not know the flag.
+        let memory = rustix::fs::memfd_create(c"bocage-shim", flags | MemfdFlags::EXEC)
+            .or_else(|_| rustix::fs::memfd_create(c"bocage-shim", flags))
+            .map_err(failed)?;
+        let mut file = File::from(memory);
+        file.write_all(program).map_err(Error::Program)?;
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        rustix::fs::fcntl_add_seals(&file, seals).map_err(failed)?;
+        Ok(ShimProgram { memory: file.into() })
+    }
+}
+
+/// What every start on this machine shares: looked up once.
+#[derive(Debug)]
+pub struct Host {
+    program: ShimProgram,
+    layout: Layout,
+}
+
+impl Host {
+    /// Looks at the machine.
+    ///
+    /// # Errors
+    /// Where no control groups are mounted.
+    pub fn new(program: ShimProgram) -> Result<Host, Error> {
+        let layout = Layout::detect().map_err(Error::ControlGroups)?;
+        Ok(Host { program, layout })
+    }
+
+    /// The machine's control group hierarchies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The group of a container, by the path in its setup.
+    pub fn group(&self, path: &std::path::Path) -> Group {
+        Group::new(self.layout.clone(), path)
+    }
+}
+
+/// A program that runs, and the shim that watches it.
+#[derive(Debug)]
+pub struct Started {
+    /// The program's number in this pid namespace.
+    pub pid: u32,
+    /// The clock ticks from boot to its start: with `pid`, its name for ever.
+    pub start_ticks: u64,
+    /// When it was started.
+    pub started_at: Time,
+    /// The shim, a child of this process.
+    pub shim: Shim,
+}
+
+/// A shim that this process started. It goes on when this value or this process ends; it is only to be reaped.
+#[derive(Debug)]
+pub struct Shim {
+    /// Its number.
+    pub pid: u32,
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+}
+
+impl Shim {
+    /// Waits for its end and reaps it.
+    ///
+    /// # Errors
+    /// `ECHILD` if it was reaped before.
+    pub fn reap(&self) -> io::Result<()> {
+        loop {
+            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Err(Errno::INTR) => {}
+                other => return other.map(drop).map_err(io::Error::from),
+            }
+        }
+    }
+}
+
+/// Starts a container and waits until its program runs. `inherited` are the descriptors that the setup names by number.
+///
+/// # Errors
+/// [`Error::Start`] where the container is at fault; the others where the machine is. Nothing is left behind.
+pub fn start(
+    host: &Host,
+    setup: &Setup,
+    inherited: &[(BorrowedFd<'_>, RawFd)],
+) -> Result<Started, Error> {
+    let group = host.group(&setup.cgroup.path);
+    let order = Order { task: Task::Run(Box::new(setup.clone())), group };
+    hand_over(host, &order, c"run", inherited)
+}
+
+/// Starts one more process in a container that runs.
+///
+/// # Errors
+/// As [`start`].
+pub fn exec(
+    host: &Host,
+    setup: &ExecSetup,
+    inherited: &[(BorrowedFd<'_>, RawFd)],
+) -> Result<Started, Error> {
+    let group = host.group(&setup.cgroup);
+    let order = Order { task: Task::Exec(Box::new(setup.clone())), group };
+    hand_over(host, &order, c"exec", inherited)
+}
+
+fn hand_over(
+    host: &Host,
+    order: &Order,
+    mode: &std::ffi::CStr,
+    inherited: &[(BorrowedFd<'_>, RawFd)],
+) -> Result<Started, Error> {
+    let id = order.task.id();
+    let filter = Vec::new();
+    let written = write_order(order, &filter);
+    let memory = written.map_err(|source| Error::Order { id: id.to_owned(), source })?;
+    let spawn_error = |source: io::Error| Error::Spawn { id: id.to_owned(), source };
+    let (report_read, report_write) = io::pipe().map_err(spawn_error)?;
+    // The two numbers of our own are the first that the setup leaves free.
+    let mut free = (3..).filter(|number| !inherited.iter().any(|(_, taken)| taken == number));
+    let (order_number, report_number) = (free.next().unwrap_or(3), free.next().unwrap_or(4));
+    let mut descriptors = vec![(memory.as_fd(), order_number), (report_write.as_fd(), report_number)];
+    descriptors.extend_from_slice(inherited);
+    let mut arguments = vec![CString::from(c"bocage-shim"), CString::from(mode)];
+    for (_, number) in &descriptors {
+        arguments.push(CString::new(number.to_string()).map_err(|error| spawn_error(error.into()))?);
+    }
+    let spawned = sys::process::spawn(&sys::process::Spawn {
+        program: host.program.memory.as_fd(),
+        arguments: &arguments,
+        environment: &[],
+        descriptors: &descriptors,
+    });
+    let pid = spawned.map_err(|error| spawn_error(error.into()))?;
+    drop((report_write, memory));
+    let shim = shim_of(pid).map_err(spawn_error)?;
+    let report = read_report(report_read).map_err(|source| Error::NoReport { id: id.to_owned(), source });
+    match report {
+        Ok(Report::Started { pid, start_ticks, started_at }) => Ok(Started { pid, start_ticks, started_at, shim }),
+        Ok(Report::Failed(failure)) => {
+            // It has ended or is about to: nothing may be left of it, not even a zombie.
+            let _ = shim.reap();
+            Err(Error::Start { failure })
+        }
+        Err(error) => {
+            let _ = shim.reap();
+            Err(error)
+        }
+    }
+}
+
+fn write_order(order: &Order, filter: &[sys::filter::Instruction]) -> io::Result<File> {
+    let bytes = order.encode(filter).map_err(io::Error::from)?;
+    let mut memory = File::from(rustix::fs::memfd_create(c"bocage-order", MemfdFlags::CLOEXEC)?);
+    memory.write_all(&bytes)?;
+    memory.rewind()?;
+    Ok(memory)
+}
+
+/// The number cannot mean another process yet: the child is not reaped.
+fn shim_of(pid: Pid) -> io::Result<Shim> {
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    Ok(Shim { pid: pid.as_raw_nonzero().get().unsigned_abs(), pidfd })
+}
+
+fn read_report(pipe: io::PipeReader) -> io::Result<Report> {
+    let mut line = Vec::new();
+    pipe.take(REPORT_BYTES_MAX).read_to_end(&mut line)?;
+    serde_json::from_slice(&line).map_err(io::Error::from)
+}
