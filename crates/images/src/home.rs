@@ -52,6 +52,15 @@ impl Home {
         Ok(Stage { directory, next: AtomicU32::new(0) })
     }
 
+    /// Makes the names of what took its place last beyond the loss of power.
+    pub(crate) fn sync_places(&self) -> Result<()> {
+        for directory in [&self.blobs, &self.layers] {
+            let synced = fs::File::open(directory).and_then(|opened| opened.sync_all());
+            synced.map_err(Error::write(directory))?;
+        }
+        Ok(())
+    }
+
     /// Removes blobs and layers that no table knows.
     pub(crate) fn remove_unknown(&self, blobs: &HashSet<String>, layers: &HashSet<String>) -> Result<()> {
         for (directory, known) in [(&self.blobs, blobs), (&self.layers, layers)] {

@@ -197,12 +197,17 @@ fn start_worker<'scope>(
 }
 
 fn unpack_job(job: Job) -> Result<Unpacked> {
-    let mut archive = plain(job.packing, job.archive).map_err(Error::ReadArchive)?;
-    if job.packing == Packing::Plain {
+    let blob = job.archive.file().map_err(Error::ReadArchive)?;
+    let archive = plain(job.packing, job.archive).map_err(Error::ReadArchive)?;
+    let unpacked = if job.packing == Packing::Plain {
         // The blob's own digest is the layer's.
-        return Ok(Unpacked { diff_id: None, bytes: unpack(archive, &job.directory)? });
-    }
-    let mut hashing = Hashing::new(&mut archive);
-    let bytes = unpack(&mut hashing, &job.directory)?;
-    Ok(Unpacked { diff_id: Some(hashing.finish()), bytes })
+        Unpacked { diff_id: None, bytes: unpack(archive, &job.directory)? }
+    } else {
+        let mut hashing = Hashing::new(archive);
+        let bytes = unpack(&mut hashing, &job.directory)?;
+        Unpacked { diff_id: Some(hashing.finish()), bytes }
+    };
+    // All of it is read, and so all of it is written: from the blob, whatever the loss of power takes can be made again.
+    blob.sync_all().map_err(Error::write(&job.directory))?;
+    Ok(unpacked)
 }

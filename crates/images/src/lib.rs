@@ -14,6 +14,7 @@
 //! Invariants:
 //! - An image in the table has all its layers in their places. The table is told last and asked first; what stands in
 //!   a place but in no table is removed when the store is next opened.
+//! - Neither `kill -9` nor the loss of power loses an image that was acknowledged (see `recover`).
 //! - Nothing that is leased, named or used by a container is removed.
 //! - An archive cannot write outside of the directory of its layer (see `unpack`), nor fill the disk (see `room`).
 //!
@@ -33,6 +34,7 @@ mod load;
 mod packing;
 mod place;
 mod records;
+mod recover;
 mod reference;
 mod remove;
 mod room;
@@ -68,6 +70,8 @@ pub struct Images {
     home: Home,
     store: Arc<Store>,
     clock: Clock,
+    /// The kernel's name of this boot.
+    boot: String,
     pins: Arc<Mutex<Pins>>,
 }
 
@@ -77,8 +81,13 @@ impl Images {
     /// # Errors
     /// When directories cannot be made or read, or the tables cannot be.
     pub fn open(root: &Path, store: Arc<Store>, clock: Clock) -> Result<Images> {
-        let images = Images { home: Home::open(root)?, store, clock, pins: Arc::default() };
+        Images::open_in_boot(root, store, clock, recover::boot_id()?)
+    }
+
+    fn open_in_boot(root: &Path, store: Arc<Store>, clock: Clock, boot: String) -> Result<Images> {
+        let images = Images { home: Home::open(root)?, store, clock, boot, pins: Arc::default() };
         let stage = images.home.stage()?;
+        images.recover(&stage)?;
         images.sweep(&stage)?;
         let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
         images.store.read(|tx| -> Result<()> {

@@ -13,7 +13,8 @@ use base::Time;
 use model::{Digest, ImageId};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use store::{Durability, WriteTx};
 
 impl Images {
@@ -66,27 +67,35 @@ impl Images {
                     fs::rename(from, &to).map_err(Error::write(&to))?;
                     moved.push(to);
                 }
-                records.insert(*diff_id, layer_record(layer, name));
+                records.insert(*diff_id, layer_record(layer, name, &self.boot));
             }
             let blob = self.home.blob(image.id.0);
             if !blob.exists() {
                 let half = stage.path();
-                fs::write(&half, &image.config).map_err(Error::write(&blob))?;
+                write_synced(&half, &image.config).map_err(Error::write(&blob))?;
                 fs::rename(&half, &blob).map_err(Error::write(&blob))?;
                 moved.push(blob);
             }
         }
+        self.home.sync_places()?;
         Ok(records.into_iter().collect())
     }
 }
 
-fn layer_record(layer: &StagedLayer, directory: String) -> LayerRecord {
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn layer_record(layer: &StagedLayer, directory: String, boot: &str) -> LayerRecord {
     LayerRecord {
         directory,
         blob: layer.blob,
         blob_bytes: layer.blob_bytes,
         packing: layer.packing,
         bytes: layer.bytes,
+        unpacked_in: Some(boot.to_owned()),
     }
 }
 

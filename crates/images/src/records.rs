@@ -56,4 +56,6 @@ pub(crate) struct LayerRecord {
     pub(crate) packing: Packing,
     /// Bytes of its files, unpacked.
     pub(crate) bytes: u64,
+    /// The boot in which it was unpacked, until it was seen whole in a later one.
+    pub(crate) unpacked_in: Option<String>,
 }

@@ -92,6 +92,13 @@ pub(crate) struct Follow {
     progress: Arc<Progress>,
 }
 
+impl Follow {
+    /// The file itself, to be synced once all of it was read.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
 impl Read for Follow {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let state = self.progress.state.lock().unwrap_or_else(PoisonError::into_inner);

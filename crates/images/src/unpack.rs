@@ -176,6 +176,7 @@ impl Applier {
                 fs::ftruncate(&file, sparse.real_size)?;
             }
         }
+        self.bytes += entry.sparse.as_ref().map_or(entry.size, |sparse| sparse.real_size);
         set_looks(file.as_fd(), entry)?;
         fs::futimens(&file, &times(entry.mtime))?;
         Ok(())
@@ -193,7 +194,6 @@ impl Applier {
             write_all(file.as_fd(), &self.buffer[..got])?;
             left -= got as u64;
         }
-        self.bytes += bytes;
         Ok(())
     }
 
