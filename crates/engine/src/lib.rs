@@ -1,1 +1,265 @@
-//! `engine`: to be written.
+//! The containers of this node: one task each drives what is seen to what is wanted.
+//!
+//! ```text
+//!  doors/ (platform)                 registry            container (a task each)
+//!  Control, Node, Images, System -> name or id -> mailbox -> plan::life::next -> start / stop / remove
+//!                                       ^                          |
+//!                                       +--- snapshots <-----------+--> tables (synced: what was asked for)
+//!                                                                  +--> shim, network, volumes (effects)
+//! ```
+//!
+//! - `container`: the task, its states and its requests. Start reading there.
+//! - `start`: the steps from an intent to a process; `compose`: what the runtime is told, as a pure function
+//! - `adopt`: what a new daemon finds, and what it makes of it
+//! - `shim`: asking a shim, and hearing of the end of its process
+//! - `network`, `edge`, `volumes`, `copyup`: what a container has beside its process
+//! - `exec`, `logs`, `top`, `stats`, `view`: what can be asked of one
+//!
+//! Absent on purpose: anything of a cluster, and any client's wire format.
+
+mod adopt;
+mod compose;
+mod container;
+mod copyup;
+mod create;
+mod doors;
+mod edge;
+mod events;
+mod exec;
+mod logs;
+mod machine;
+mod network;
+mod paths;
+mod registry;
+mod shim;
+mod signal;
+mod start;
+mod stats;
+mod tables;
+mod top;
+mod update;
+mod view;
+mod volumes;
+
+pub use paths::Roots;
+
+use base::{Chain, Clock, Time};
+use model::{ContainerIntent, DaemonId};
+use platform::{Doors, Error, EventKind};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::Store;
+use tokio::sync::Notify;
+
+/// What `main` decided about this daemon.
+pub struct Config {
+    /// Where things are kept.
+    pub roots: Roots,
+    /// The time.
+    pub clock: Clock,
+    /// The shim program, as it is carried inside the binary.
+    pub shim: &'static [u8],
+    /// The binary's version.
+    pub version: &'static str,
+    /// Proxies of the environment: http, https, no.
+    pub proxies: (String, String, String),
+}
+
+/// What the parts of an engine share.
+pub(crate) struct Shared {
+    roots: Roots,
+    clock: Clock,
+    version: &'static str,
+    proxies: (String, String, String),
+    started: Time,
+    identity: tables::Identity,
+    tables: tables::Tables,
+    registry: registry::Registry,
+    events: events::Events,
+    execs: exec::Execs,
+    samples: stats::Samples,
+    volumes: volumes::Volumes,
+    images: Arc<images::Images>,
+    program: runtime::ShimProgram,
+    cgroups: runtime::cgroup::Layout,
+    /// The daemon's part of each container's control group path.
+    cgroup_parent: String,
+    /// The default bridge, or why there is none; containers without it still work then.
+    bridge: Result<network::Bridge, Error>,
+    stop: Notify,
+}
+
+/// The engine of this node.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Opens the data root, finds what is there, adopts what runs, and starts what shall run.
+    ///
+    /// Must be called inside a tokio runtime, on a thread that may block.
+    ///
+    /// # Errors
+    /// What keeps a node from working at all: its table, its images, or the shim program.
+    pub fn open(config: Config) -> Result<Engine, Error> {
+        let Config { roots, clock, shim, version, proxies } = config;
+        let failed = |what: &str, why: String| Error::failed(format!("{what}: {why}"));
+        for directory in [roots.containers(), roots.volumes(), roots.shims()] {
+            std::fs::create_dir_all(&directory)
+                .map_err(|error| failed(&format!("make {}", directory.display()), error.to_string()))?;
+        }
+        let store = Store::open(&roots.table()).map_err(|error| failed("open the table", Chain(&error).to_string()))?;
+        let store = Arc::new(store);
+        let images = images::Images::open(&roots.images(), Arc::clone(&store), clock)
+            .map_err(|error| failed("open the images", Chain(&error).to_string()))?;
+        let tables = tables::Tables::new(store);
+        let mut identity = tables.identity(clock.now())?;
+        let bridge = open_bridge(&tables, &mut identity, &roots);
+        if let Err(error) = &bridge {
+            tracing::error!(%error, "containers on the default bridge cannot be started");
+        }
+        let program = runtime::ShimProgram::new(shim)
+            .map_err(|error| failed("make the shim program ready", Chain(&error).to_string()))?;
+        let cgroups = runtime::cgroup::Layout::detect()
+            .map_err(|error| failed("find the control groups", Chain(&error).to_string()))?;
+        let cgroup_parent = format!("bocage-{}", identity.daemon);
+        let shared = Arc::new(Shared {
+            volumes: volumes::Volumes::new(roots.volumes()),
+            roots,
+            clock,
+            version,
+            proxies,
+            started: clock.now(),
+            identity,
+            tables,
+            registry: registry::Registry::default(),
+            events: events::Events::new(),
+            execs: exec::Execs::default(),
+            samples: stats::Samples::default(),
+            images: Arc::new(images),
+            program,
+            cgroups,
+            cgroup_parent,
+            bridge,
+            stop: Notify::new(),
+        });
+        adopt::adopt(&shared)?;
+        Ok(Engine { shared })
+    }
+
+    /// The doors behind which this engine stands.
+    pub fn doors(&self) -> Doors {
+        doors::open(&self.shared)
+    }
+
+    /// The id that is part of the name of everything this daemon makes in the kernel.
+    pub fn daemon_id(&self) -> DaemonId {
+        self.shared.identity.daemon
+    }
+
+    /// Waits until somebody asked this daemon to end.
+    pub async fn asked_to_stop(&self) {
+        self.shared.stop.notified().await;
+    }
+
+    /// Ends what serves nobody any more. Containers go on.
+    pub fn close(&self) {
+        if let Ok(bridge) = &self.shared.bridge {
+            bridge.edge().end_if_idle();
+        }
+        // Nothing runs and nothing is kept in the kernel for nothing: bridge and table go with the last container.
+        let live = self.shared.registry.all().iter().any(|snapshot| snapshot.observed.pid().is_some());
+        if !live && let Ok(bridge) = &self.shared.bridge {
+            if let Err(error) = bridge.network().destroy() {
+                tracing::warn!(error = %Chain(&error), "part of the default bridge is left");
+            }
+            let parent = runtime::cgroup::Group::new(
+                self.shared.cgroups.clone(),
+                std::path::Path::new(&self.shared.cgroup_parent),
+            );
+            if let Err(error) = parent.remove() {
+                tracing::warn!(error = %Chain(&error), "the daemon's control group is left");
+            }
+        }
+    }
+}
+
+/// Makes the default bridge; its subnet is chosen once and kept.
+fn open_bridge(
+    tables: &tables::Tables,
+    identity: &mut tables::Identity,
+    roots: &Roots,
+) -> Result<network::Bridge, Error> {
+    let subnet = network::choose_subnet(identity.subnet)?;
+    if identity.subnet.is_none() {
+        identity.subnet = Some((subnet.base, subnet.prefix));
+        tables.put_identity(identity)?;
+    }
+    network::Bridge::open(identity.daemon.to_string(), subnet, roots.edge())
+}
+
+impl Shared {
+    /// A container's control group.
+    fn group(&self, intent: &ContainerIntent) -> runtime::cgroup::Group {
+        let path: PathBuf = compose::cgroup_path(&self.cgroup_parent, intent);
+        runtime::cgroup::Group::new(self.cgroups.clone(), &path)
+    }
+
+    /// Freezes a container's processes, or lets them go on.
+    async fn freeze(&self, intent: &ContainerIntent, on: bool) -> Result<(), Error> {
+        let group = self.group(intent);
+        let id = intent.id;
+        doors::blocking(move || {
+            group.freeze(on).map_err(|error| Error::failed(format!("freeze container {id}: {}", Chain(&error))))
+        })
+        .await
+    }
+
+    /// Writes the limits of a running container.
+    async fn set_limits(&self, intent: &ContainerIntent) -> Result<(), Error> {
+        let (group, limits, id) = (self.group(intent), compose::limits(&intent.spec.resources), intent.id);
+        doors::blocking(move || {
+            let failed = |error| Error::failed(format!("Cannot update container {id}: {}", Chain(&error)));
+            group.update(&limits).map_err(failed)
+        })
+        .await
+    }
+
+    /// The processes in a container's control group.
+    fn processes(&self, intent: &ContainerIntent) -> Result<Vec<i32>, Error> {
+        let failed = |error| Error::failed(format!("list the processes of {}: {}", intent.id, Chain(&error)));
+        let pids = self.group(intent).pids().map_err(failed)?;
+        Ok(pids.into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect())
+    }
+
+    /// Removes everything on disk that was made for a container.
+    async fn remove_files(&self, intent: &ContainerIntent, volumes: bool) -> Result<(), Error> {
+        self.samples.forget(intent.id);
+        let directories = [self.roots.shim(intent.id), self.roots.container(intent.id).root().to_owned()];
+        let mut outcome = Ok(());
+        if volumes {
+            for name in volumes::Volumes::of(&intent.spec) {
+                outcome = outcome.and(self.volumes.remove(name));
+            }
+        }
+        let removed = doors::blocking(move || {
+            let mut outcome = Ok(());
+            for directory in directories {
+                let failed = |error| Error::failed(format!("remove {}: {error}", directory.display()));
+                outcome = outcome.and(base::file::remove_all(&directory).map_err(failed));
+            }
+            outcome
+        });
+        removed.await.and(outcome)
+    }
+
+    /// Tells everybody what happened to a container.
+    fn tell_container(&self, action: &str, intent: &ContainerIntent, more: &[(&str, String)]) {
+        let mut attributes: BTreeMap<String, String> = intent.spec.labels.clone();
+        attributes.insert("image".to_owned(), intent.spec.image.clone());
+        attributes.insert("name".to_owned(), intent.name.clone());
+        attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self.events.tell(self.clock.now(), EventKind::Container, action, intent.id, attributes);
+    }
+}

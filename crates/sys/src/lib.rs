@@ -9,3 +9,4 @@ pub mod filter;
 pub mod link;
 pub mod mount;
 pub mod process;
+pub mod socket;

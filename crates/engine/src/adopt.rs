@@ -1,0 +1,180 @@
+//! What a new daemon finds, and what it makes of it.
+//!
+//! The table says what was asked for and what an earlier daemon last saw; each shim's directory says what is true now.
+//! Whether the machine was started in between is told by a marker in the exec root, which a boot empties:
+//!
+//! | marker | shim's status        | then                                                        |
+//! |--------|----------------------|-------------------------------------------------------------|
+//! | there  | running, it answers  | adopted: nothing happens to it                              |
+//! | there  | ended                | that end is dealt with as if it had been seen               |
+//! | there  | none, or no answer   | its process died with its shim: an end by SIGKILL           |
+//! | gone   | -                    | nothing runs; the restart policies say what starts again    |
+//!
+//! Whatever lies on disk or in the kernel and belongs to no container of the table is removed.
+
+use crate::shim::{Shim, Watched};
+use crate::tables::Record;
+use crate::{Shared, container, start};
+use base::Chain;
+use model::observed::{Endpoint, Exit};
+use model::{ContainerId, Phase};
+use plan::life;
+use platform::Error;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use store::Durability;
+
+/// Says that this exec root was used since the machine started.
+const MARKER: &str = "adopted";
+
+/// What became of a process that the table says runs.
+enum Found {
+    Live(Watched),
+    Ended(Exit, Option<base::Time>),
+}
+
+/// Takes over everything that is there.
+pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
+    let marker = shared.roots.exec.join(MARKER);
+    let booted = !marker.exists();
+    let records = shared.tables.containers()?;
+    sweep(shared, &records);
+    let mut adopted = Vec::with_capacity(records.len());
+    for record in records {
+        adopted.push(look(shared, record, booted));
+    }
+    if let Ok(bridge) = &shared.bridge {
+        let live: Vec<&Endpoint> =
+            adopted.iter().filter_map(|(record, live)| live.as_ref().and(record.observed.network.as_ref())).collect();
+        if let Err(error) = bridge.adopt(&live) {
+            tracing::error!(%error, "the default bridge holds leftovers");
+        }
+    }
+    for (record, _) in &adopted {
+        // A name that stands twice in the table would be an error of ours; the older container keeps it.
+        if let Err(error) = shared.registry.claim(&record.intent.name, record.intent.id) {
+            tracing::error!(%error, "a name is taken twice");
+        }
+    }
+    // In the order of their creation, as one may need what another offers.
+    for (record, live) in adopted {
+        let Record { intent, observed } = record;
+        let id = intent.id;
+        let handle = container::spawn(shared, intent, observed, live);
+        shared.registry.insert(id, handle);
+    }
+    fs::write(&marker, b"").map_err(|error| Error::failed(format!("write {}: {error}", marker.display())))
+}
+
+/// Finds out what became of one container, and brings what is known of it up to date.
+fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Option<Watched>) {
+    let before = record.clone();
+    let mut live = None;
+    let policy = record.intent.spec.restart;
+    match record.observed.phase {
+        Phase::Running { .. } | Phase::Paused { .. } => match find(shared, &record, booted) {
+            Found::Live(watched) => live = Some(watched),
+            Found::Ended(exit, at) => ended(shared, &mut record, exit, at),
+        },
+        _ => {
+            // A daemon that died during a start may have left a process that the table does not know.
+            if let Found::Live(watched) = find(shared, &record, booted) {
+                end(shared, &record, watched);
+            }
+        }
+    }
+    if booted {
+        record.intent.desired = life::after_boot(policy, record.intent.desired, &record.observed);
+        if let Phase::Restarting { exit, .. } = record.observed.phase {
+            record.observed.phase = Phase::Exited(exit);
+        }
+    }
+    if record != before {
+        let (tables, record) = (shared.tables.clone(), record.clone());
+        tokio::spawn(async move {
+            let Record { intent, observed } = &record;
+            if let Err(error) = tables.put_container(intent, observed, Durability::Lazy).await {
+                tracing::error!(container = %intent.id, %error, "what was found could not be recorded");
+            }
+        });
+    }
+    (record, live)
+}
+
+/// Looks at the shim's directory.
+fn find(shared: &Shared, record: &Record, booted: bool) -> Found {
+    let killed = Exit { code: 137, oom_killed: false };
+    if booted {
+        return Found::Ended(killed, None);
+    }
+    let shim = Shim::new(shared.roots.shim(record.intent.id));
+    let Some(status) = shim.status() else { return Found::Ended(killed, None) };
+    if let Some(code) = status.exit_code {
+        return Found::Ended(Exit { code, oom_killed: status.oom_killed }, status.finished_at);
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let watched = tokio::task::block_in_place(|| runtime.block_on(Watched::adopt(shim)));
+    match watched {
+        Ok(watched) => Found::Live(watched),
+        Err(error) => {
+            tracing::warn!(container = %record.intent.id, %error, "its shim does not answer");
+            Found::Ended(killed, None)
+        }
+    }
+}
+
+/// Deals with an end that nobody saw.
+fn ended(shared: &Shared, record: &mut Record, exit: Exit, at: Option<base::Time>) {
+    let Record { intent, observed } = record;
+    let endpoint = observed.network.take();
+    start::clean_up_now(shared, intent, endpoint.as_ref());
+    observed.finished = at.unwrap_or_else(|| shared.clock.now());
+    let after = life::after_exit(intent.spec.restart, intent.desired, observed, exit, shared.clock.now());
+    intent.desired = after.desired;
+    observed.phase = after.phase;
+    observed.restarts = after.restarts;
+}
+
+/// Ends a process that the table does not know of.
+fn end(shared: &Shared, record: &Record, watched: Watched) {
+    let runtime = tokio::runtime::Handle::current();
+    let killed = tokio::task::block_in_place(|| runtime.block_on(watched.shim().signal(crate::signal::KILL)));
+    if let Err(error) = killed {
+        tracing::warn!(container = %record.intent.id, %error, "a process without an entry in the table is left");
+    }
+    start::clean_up_now(shared, &record.intent, None);
+}
+
+/// Removes the directories that belong to no container of the table.
+fn sweep(shared: &Shared, records: &[Record]) {
+    let known: BTreeSet<ContainerId> = records.iter().map(|record| record.intent.id).collect();
+    for root in [shared.roots.containers(), shared.roots.shims()] {
+        for entry in fs::read_dir(&root).into_iter().flatten().flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok());
+            if id.is_none_or(|id| !known.contains(&id)) {
+                remove_stray(shared, &entry.path(), id);
+            }
+        }
+    }
+}
+
+fn remove_stray(shared: &Shared, path: &Path, id: Option<ContainerId>) {
+    if let Some(id) = id {
+        let group = runtime::cgroup::Group::new(
+            shared.cgroups.clone(),
+            &Path::new(&shared.cgroup_parent).join(id.to_string()),
+        );
+        if group.exists() {
+            // Its processes first: nobody is responsible for them any more.
+            let gone = group.kill_all().and_then(|()| group.remove());
+            if let Err(error) = gone {
+                tracing::warn!(%id, error = %Chain(&error), "a stray control group is left");
+            }
+        }
+    }
+    if let Err(error) = base::file::remove_all(path) {
+        tracing::warn!(path = %path.display(), %error, "a stray directory is left");
+    }
+}

@@ -1,0 +1,286 @@
+//! From what was asked for to what the runtime is told: pure, so that it can be read and tested as a whole.
+//!
+//! Everything that depends on the machine (paths, process ids, the address) was found out before and comes in as
+//! [`Found`]. What a default container sees, hides and may do is decided here and nowhere else.
+
+use crate::paths::ContainerFiles;
+use model::container::{MountSource, NetworkMode, Resources, Seccomp, Sharing};
+use model::{ContainerIntent, ContainerSpec};
+use platform::Error;
+use runtime::setup::{
+    Attached, Cgroup, Device, Limits, Log, Mount, MountKind, Namespace, Namespaces, Process, Propagation, Root, Setup,
+    Stdio,
+};
+use std::path::{Path, PathBuf};
+
+/// Bytes of `/dev/shm` where nobody said otherwise.
+const SHM_BYTES: u64 = 64 << 20;
+/// Microseconds of the period in which `--cpus` is counted.
+const CPU_PERIOD_US: u64 = 100_000;
+/// The mode of a temporary file system's root.
+const TMPFS_MODE: u32 = 0o1777;
+
+/// Hidden from a container: what tells it about other containers, or lets it touch the machine. Docker's list.
+pub(crate) const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// Shown to a container but not to be written. Docker's list.
+pub(crate) const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// What was found out about the machine for this start.
+pub(crate) struct Found<'a> {
+    /// The image's layers, the top one first.
+    pub(crate) layers: Vec<PathBuf>,
+    /// The container's own files.
+    pub(crate) files: &'a ContainerFiles,
+    /// The directory of its shim.
+    pub(crate) directory: PathBuf,
+    /// The daemon's part of the control group's path.
+    pub(crate) cgroup_parent: String,
+    /// The network namespace.
+    pub(crate) network: Namespace,
+    /// The process ids of the containers whose namespaces are shared.
+    pub(crate) shared: SharedWith,
+    /// Files for `/etc`: the name there and the path on the host.
+    pub(crate) etc: Vec<(&'static str, PathBuf)>,
+    /// Where each volume that the spec names lies, by its name.
+    pub(crate) volumes: &'a dyn Fn(&str) -> PathBuf,
+    /// Clients that wait for its output.
+    pub(crate) clients: Vec<Attached>,
+}
+
+/// The first processes of containers whose namespaces are shared.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SharedWith {
+    pub(crate) pid: Option<i32>,
+    pub(crate) ipc: Option<i32>,
+    pub(crate) uts: Option<i32>,
+}
+
+/// Puts everything together.
+pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup, Error> {
+    let spec = &intent.spec;
+    let privileged = spec.security.privileged;
+    let hidden = |given: &Option<Vec<String>>, default: &[&str]| -> Vec<PathBuf> {
+        match given {
+            Some(paths) => paths.iter().map(PathBuf::from).collect(),
+            None if privileged => Vec::new(),
+            None => default.iter().map(PathBuf::from).collect(),
+        }
+    };
+    let own_uts = spec.uts == Sharing::Private;
+    Ok(Setup {
+        id: intent.id.to_string(),
+        directory: found.directory.clone(),
+        root: Root::Overlay { lower: found.layers.clone(), upper: found.files.upper(), work: found.files.work() },
+        root_read_only: spec.read_only,
+        mounts: mounts(spec, &found)?,
+        namespaces: namespaces(spec, &found),
+        // A new UTS namespace starts with the host's name, which is what a container on the host's network keeps.
+        hostname: (own_uts && (spec.network != NetworkMode::Host || !spec.hostname.is_empty()))
+            .then(|| hostname(intent)),
+        domainname: Some(spec.domainname.clone()).filter(|name| own_uts && !name.is_empty()),
+        sysctls: spec.sysctls.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        devices: spec.devices.iter().map(device).collect(),
+        all_devices: privileged,
+        masked_paths: hidden(&spec.security.masked_paths, &MASKED),
+        read_only_paths: hidden(&spec.security.read_only_paths, &READ_ONLY),
+        cgroup: Cgroup { path: cgroup_path(&found.cgroup_parent, intent), limits: limits(&spec.resources) },
+        init: spec.init,
+        process: process(spec)?,
+        stdio: Stdio { open_stdin: spec.open_stdin, stdin_once: spec.stdin_once, attached: found.clients },
+        log: (!spec.log.none).then(|| Log {
+            directory: found.files.log(),
+            file_bytes_max: spec.log.file_bytes_max,
+            files_max: spec.log.files_max,
+        }),
+    })
+}
+
+/// The path of a container's control group beneath each hierarchy.
+pub(crate) fn cgroup_path(parent: &str, intent: &ContainerIntent) -> PathBuf {
+    Path::new(parent).join(intent.id.to_string())
+}
+
+/// The host name a container has.
+pub(crate) fn hostname(intent: &ContainerIntent) -> String {
+    match intent.spec.hostname.as_str() {
+        "" => intent.id.short(),
+        given => given.to_owned(),
+    }
+}
+
+fn device(device: &model::container::Device) -> Device {
+    Device {
+        source: PathBuf::from(&device.source),
+        target: PathBuf::from(&device.target),
+        access: device.access.clone(),
+    }
+}
+
+fn of_process(pid: Option<i32>, name: &str) -> Namespace {
+    pid.map_or(Namespace::New, |pid| Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/{name}"))))
+}
+
+fn namespaces(spec: &ContainerSpec, found: &Found<'_>) -> Namespaces {
+    let one = |sharing: &Sharing, pid: Option<i32>, name: &str| match sharing {
+        Sharing::Host => Namespace::Host,
+        Sharing::Private | Sharing::Container(_) => of_process(pid, name),
+    };
+    Namespaces {
+        pid: one(&spec.pid, found.shared.pid, "pid"),
+        network: found.network.clone(),
+        ipc: one(&spec.ipc, found.shared.ipc, "ipc"),
+        uts: one(&spec.uts, found.shared.uts, "uts"),
+        // A privileged container sees the host's groups on v1 only by convention; one of its own is safe in both.
+        cgroup: one(&spec.cgroup, None, "cgroup"),
+    }
+}
+
+fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> {
+    let privileged = spec.security.privileged;
+    let plain = |target: &str, kind: MountKind, read_only: bool| Mount { target: PathBuf::from(target), kind, read_only };
+    let mut mounts = vec![
+        plain("/proc", MountKind::Proc, false),
+        plain("/dev", MountKind::Dev, false),
+        plain("/sys", MountKind::Sysfs, !privileged),
+        plain("/sys/fs/cgroup", MountKind::Cgroup, !privileged),
+        plain("/dev/mqueue", MountKind::Mqueue, false),
+        plain("/dev/shm", shm(spec, found), false),
+    ];
+    for (name, path) in &found.etc {
+        mounts.push(plain(&format!("/etc/{name}"), bind(path.clone()), false));
+    }
+    // A mount at a shorter path goes first, so that it does not cover what is mounted beneath it.
+    let mut wanted: Vec<&model::container::Mount> = spec.mounts.iter().collect();
+    wanted.sort_by_key(|mount| Path::new(&mount.target).components().count());
+    for mount in wanted {
+        let target = PathBuf::from(&mount.target);
+        mounts.retain(|earlier| earlier.target != target);
+        mounts.push(Mount { target, kind: wanted_mount(&mount.source, found)?, read_only: mount.read_only });
+    }
+    Ok(mounts)
+}
+
+fn bind(source: PathBuf) -> MountKind {
+    MountKind::Bind { source, recursive: true, propagation: Propagation::Private }
+}
+
+fn shm(spec: &ContainerSpec, found: &Found<'_>) -> MountKind {
+    match (&spec.ipc, found.shared.ipc) {
+        (Sharing::Host, _) => bind(PathBuf::from("/dev/shm")),
+        (Sharing::Container(_), Some(pid)) => bind(PathBuf::from(format!("/proc/{pid}/root/dev/shm"))),
+        _ => MountKind::Tmpfs {
+            size_bytes: Some(spec.shm_bytes.unwrap_or(SHM_BYTES)),
+            mode: TMPFS_MODE,
+            options: ["noexec", "nosuid", "nodev"].map(str::to_owned).to_vec(),
+        },
+    }
+}
+
+fn wanted_mount(source: &MountSource, found: &Found<'_>) -> Result<MountKind, Error> {
+    Ok(match source {
+        MountSource::Bind { path, recursive, propagation, .. } => {
+            let (kind, deep) = match propagation.as_str() {
+                "" | "rprivate" => (Propagation::Private, true),
+                "private" => (Propagation::Private, false),
+                "rslave" => (Propagation::Slave, true),
+                "slave" => (Propagation::Slave, false),
+                "rshared" => (Propagation::Shared, true),
+                "shared" => (Propagation::Shared, false),
+                other => return Err(Error::invalid(format!("invalid propagation mode: {other}"))),
+            };
+            MountKind::Bind { source: PathBuf::from(path), recursive: *recursive && deep, propagation: kind }
+        }
+        MountSource::Volume { name, .. } => bind((found.volumes)(name)),
+        MountSource::Tmpfs { size_bytes, mode, options } => MountKind::Tmpfs {
+            size_bytes: *size_bytes,
+            mode: mode.unwrap_or(TMPFS_MODE),
+            options: if options.is_empty() {
+                ["noexec", "nosuid", "nodev"].map(str::to_owned).to_vec()
+            } else {
+                options.clone()
+            },
+        },
+    })
+}
+
+/// Limits in the kernel's words.
+pub(crate) fn limits(resources: &Resources) -> Limits {
+    let (quota, period) = match resources.nano_cpus {
+        Some(nano) if nano > 0 => {
+            let quota = u128::from(nano) * u128::from(CPU_PERIOD_US) / 1_000_000_000;
+            (i64::try_from(quota).ok(), Some(CPU_PERIOD_US))
+        }
+        _ => (resources.cpu_quota_us.filter(|quota| *quota != 0), resources.cpu_period_us.filter(|us| *us > 0)),
+    };
+    let positive = |value: Option<u64>| value.filter(|value| *value > 0);
+    Limits {
+        memory_bytes: positive(resources.memory_bytes),
+        memory_swap_bytes: resources.memory_swap_bytes.filter(|bytes| *bytes != 0),
+        memory_reservation_bytes: positive(resources.memory_reservation_bytes),
+        oom_kill_disable: resources.oom_kill_disable,
+        cpu_quota_us: quota,
+        cpu_period_us: period,
+        cpu_shares: positive(resources.cpu_shares),
+        cpuset_cpus: resources.cpuset_cpus.clone().filter(|list| !list.is_empty()),
+        cpuset_mems: resources.cpuset_mems.clone().filter(|list| !list.is_empty()),
+        pids: positive(resources.pids),
+    }
+}
+
+/// The process that a spec asks for.
+pub(crate) fn process(spec: &ContainerSpec) -> Result<Process, Error> {
+    let mut env = spec.env.clone();
+    if !env.iter().any(|entry| entry.starts_with("HOSTNAME=")) && !spec.hostname.is_empty() {
+        env.push(format!("HOSTNAME={}", spec.hostname));
+    }
+    let cwd = match spec.working_dir.as_str() {
+        "" => "/",
+        given => given,
+    };
+    Ok(Process {
+        args: plan::merge::args(spec),
+        env,
+        cwd: PathBuf::from(cwd),
+        user: spec.user.clone(),
+        groups: spec.groups.clone(),
+        terminal: spec.terminal,
+        size: spec.terminal_size,
+        capabilities: capabilities(spec)?,
+        no_new_privileges: spec.security.no_new_privileges,
+        seccomp: seccomp(spec),
+        rlimits: spec.ulimits.clone(),
+        oom_score_adj: spec.oom_score_adj,
+    })
+}
+
+/// The capabilities that a container keeps.
+pub(crate) fn capabilities(spec: &ContainerSpec) -> Result<Vec<String>, Error> {
+    let security = &spec.security;
+    match plan::capabilities::kept(security.privileged, &security.cap_add, &security.cap_drop) {
+        Ok(kept) => Ok(kept.into_iter().map(str::to_owned).collect()),
+        Err(plan::capabilities::Unknown(name)) => Err(Error::invalid(format!("unknown capability: \"{name}\""))),
+    }
+}
+
+fn seccomp(spec: &ContainerSpec) -> runtime::setup::Seccomp {
+    match &spec.security.seccomp {
+        _ if spec.security.privileged => runtime::setup::Seccomp::Unconfined,
+        Seccomp::Default => runtime::setup::Seccomp::Default,
+        Seccomp::Unconfined => runtime::setup::Seccomp::Unconfined,
+        Seccomp::Profile(json) => runtime::setup::Seccomp::Profile(json.clone()),
+    }
+}

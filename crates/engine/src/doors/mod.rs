@@ -1,0 +1,30 @@
+//! The engine behind the platform's doors: each file is one door.
+
+mod control;
+mod image;
+pub(crate) use image::{defaults, image_bytes, image_error};
+mod node;
+mod system;
+
+use crate::Shared;
+use platform::Doors;
+use std::sync::Arc;
+
+/// One engine, seen through any of the doors.
+struct Door(Arc<Shared>);
+
+/// All doors of an engine.
+pub(crate) fn open(shared: &Arc<Shared>) -> Doors {
+    let door = Arc::new(Door(Arc::clone(shared)));
+    Doors { control: Arc::clone(&door) as _, node: Arc::clone(&door) as _, images: Arc::clone(&door) as _, system: door }
+}
+
+/// Runs work that blocks where the asynchronous runtime does not mind.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, platform::Error> + Send + 'static,
+) -> Result<T, platform::Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(platform::Error::failed(format!("the daemon gave up on this request: {error}"))),
+    }
+}

@@ -1,0 +1,152 @@
+//! A container's log, line by line, to a client that may wait for more.
+//!
+//! One blocking reader walks the files that the shim writes. Following, it is woken by inotify(7) on the log's directory,
+//! and it ends once the container has ended and everything is read.
+
+use crate::Shared;
+use crate::registry::Snapshot;
+use base::Chain;
+use bytes::Bytes;
+use model::Phase;
+use platform::{Error, LogLine, LogRequest, LogStream};
+use runtime::log::{Reader, Record, Stream};
+use rustix::fs::inotify;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, watch};
+
+/// Lines that wait for a slow client.
+const LINES_MAX: usize = 256;
+
+/// Reads a container's log for one client.
+pub(crate) async fn read(
+    shared: &Arc<Shared>,
+    name: &str,
+    request: LogRequest,
+) -> Result<mpsc::Receiver<LogLine>, Error> {
+    let (id, handle) = shared.registry.find(name)?;
+    if handle.snapshot().intent.spec.log.none {
+        return Err(Error::not_supported("configured logging driver does not support reading"));
+    }
+    let directory = shared.roots.container(id).log();
+    let (sender, receiver) = mpsc::channel(LINES_MAX);
+    let follower = Follower { directory, request, seen: handle.seen, sender };
+    tokio::spawn(async move {
+        if let Err(error) = follower.run().await {
+            tracing::warn!(container = %id, %error, "its log could not be read on");
+        }
+    });
+    Ok(receiver)
+}
+
+struct Follower {
+    directory: PathBuf,
+    request: LogRequest,
+    seen: watch::Receiver<Snapshot>,
+    sender: mpsc::Sender<LogLine>,
+}
+
+/// Why reading stopped.
+enum Stop {
+    /// Everything that is there was read.
+    CaughtUp,
+    /// The client has gone, or has all it asked for.
+    Done,
+}
+
+impl Follower {
+    async fn run(mut self) -> Result<(), Error> {
+        let watch = if self.request.follow { Some(self.watch()?) } else { None };
+        let mut reader = Reader::open(&self.directory);
+        let mut tail = self.request.tail;
+        loop {
+            // Asked before reading: what was written until then is certainly read.
+            let runs = self.runs();
+            let stop;
+            (reader, stop) = self.pump(reader, tail.take()).await?;
+            match (&watch, stop) {
+                (_, Stop::Done) | (None, Stop::CaughtUp) => return Ok(()),
+                (Some(_), Stop::CaughtUp) if !runs => return Ok(()),
+                (Some(watch), Stop::CaughtUp) => tokio::select! {
+                    () = readable(watch) => {}
+                    changed = self.seen.changed() => if changed.is_err() { return Ok(()) },
+                    () = self.sender.closed() => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Whether more may be written.
+    fn runs(&mut self) -> bool {
+        let snapshot = self.seen.borrow_and_update();
+        let live = matches!(
+            snapshot.observed.phase,
+            Phase::Running { .. } | Phase::Paused { .. } | Phase::Restarting { .. }
+        );
+        live && !snapshot.removed
+    }
+
+    fn watch(&self) -> Result<AsyncFd<rustix::fd::OwnedFd>, Error> {
+        let failed = |error: std::io::Error| Error::failed(format!("watch {}: {error}", self.directory.display()));
+        std::fs::create_dir_all(&self.directory).map_err(failed)?;
+        let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+        let watch = inotify::init(flags).map_err(|error| failed(error.into()))?;
+        let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        inotify::add_watch(&watch, &self.directory, events).map_err(|error| failed(error.into()))?;
+        AsyncFd::new(watch).map_err(failed)
+    }
+
+    /// Sends what can be read now. Reading blocks, so it is done on a thread that may.
+    async fn pump(&self, mut reader: Reader, tail: Option<u64>) -> Result<(Reader, Stop), Error> {
+        let (sender, request) = (self.sender.clone(), self.request.clone());
+        let job = tokio::task::spawn_blocking(move || {
+            if let Some(lines) = tail {
+                reader.seek_tail(lines, |record| wanted_stream(&request, record))?;
+            }
+            while let Some(record) = reader.next()? {
+                if request.until.is_some_and(|until| record.time > until) {
+                    return Ok((reader, Stop::Done));
+                }
+                if !wanted_stream(&request, &record) || request.since.is_some_and(|since| record.time < since) {
+                    continue;
+                }
+                if sender.blocking_send(line(record)).is_err() {
+                    return Ok((reader, Stop::Done));
+                }
+            }
+            Ok((reader, Stop::CaughtUp))
+        });
+        match job.await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                let error: runtime::log::Error = error;
+                Err(Error::failed(Chain(&error).to_string()))
+            }
+            Err(error) => Err(Error::failed(format!("read a log: {error}"))),
+        }
+    }
+}
+
+fn wanted_stream(request: &LogRequest, record: &Record) -> bool {
+    match record.stream {
+        Stream::Stdout => request.stdout,
+        Stream::Stderr => request.stderr,
+    }
+}
+
+fn line(record: Record) -> LogLine {
+    let stream = match record.stream {
+        Stream::Stdout => LogStream::Stdout,
+        Stream::Stderr => LogStream::Stderr,
+    };
+    LogLine { time: record.time, stream, bytes: Bytes::from(record.bytes) }
+}
+
+/// Waits until something happened in the watched directory, and forgets what it was.
+async fn readable(watch: &AsyncFd<rustix::fd::OwnedFd>) {
+    let Ok(mut guard) = watch.readable().await else { return };
+    let mut buffer = [0u8; 4096];
+    while rustix::io::read(watch.get_ref(), &mut buffer).is_ok_and(|read| read > 0) {}
+    guard.clear_ready();
+}

@@ -1,0 +1,177 @@
+//! The engine's side of a shim: find it by its directory, ask it for things, and hear of the end of its process.
+//!
+//! The truth about a process is the shim's status file: it is written before anybody is told, so a connection that
+//! breaks for whatever reason is answered by reading it. A shim that is gone without having written an end was killed, and its
+//! process with it.
+
+use base::Time;
+use model::observed::Exit;
+use platform::{Error, Streams};
+use runtime::shim::wire;
+use rustix::fs::{Mode, OFlags};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+/// Bytes of one answer line.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// The exit code of a process whose shim was killed: it died of SIGKILL with it.
+const KILLED_WITH_ITS_SHIM: i32 = 137;
+
+/// A shim, by the directory it serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Shim {
+    directory: PathBuf,
+}
+
+impl Shim {
+    pub(crate) fn new(directory: PathBuf) -> Shim {
+        Shim { directory }
+    }
+
+    /// Connects to its socket. The way goes through a descriptor of the directory, as a socket's path may only have
+    /// 107 bytes, unix(7).
+    async fn connect(&self) -> io::Result<UnixStream> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&self.directory, flags, Mode::empty())?;
+        UnixStream::connect(format!("/proc/self/fd/{}/{}", directory.as_raw_fd(), wire::SOCKET)).await
+    }
+
+    /// Sends one request and leaves the stream behind its answer.
+    async fn ask(&self, request: &wire::Request) -> Result<UnixStream, Error> {
+        let failed =
+            |what: &str, why: String| Error::failed(format!("{what} the shim in {}: {why}", self.directory.display()));
+        let mut stream = self.connect().await.map_err(|error| failed("reach", error.to_string()))?;
+        let mut line = serde_json::to_vec(request).map_err(|error| failed("ask", error.to_string()))?;
+        line.push(b'\n');
+        stream.write_all(&line).await.map_err(|error| failed("ask", error.to_string()))?;
+        let answer = read_line(&mut stream).await.map_err(|error| failed("hear", error.to_string()))?;
+        match serde_json::from_slice(&answer).map_err(|error| failed("understand", error.to_string()))? {
+            wire::Reply::Error(message) => Err(failed("ask", message)),
+            _ => Ok(stream),
+        }
+    }
+
+    /// Joins its process's streams.
+    pub(crate) async fn attach(&self, streams: Streams) -> Result<UnixStream, Error> {
+        let Streams { stdin, stdout, stderr } = streams;
+        self.ask(&wire::Request::Attach(runtime::setup::Streams { stdin, stdout, stderr })).await
+    }
+
+    /// Sets the terminal's size.
+    pub(crate) async fn resize(&self, rows: u16, columns: u16) -> Result<(), Error> {
+        self.ask(&wire::Request::Resize { rows, columns }).await.map(drop)
+    }
+
+    /// Sends its process a signal.
+    pub(crate) async fn signal(&self, number: i32) -> Result<(), Error> {
+        self.ask(&wire::Request::Signal(number)).await.map(drop)
+    }
+
+    /// What its status file says; none if there is none that can be read.
+    pub(crate) fn status(&self) -> Option<wire::Status> {
+        status(&self.directory)
+    }
+}
+
+/// Reads one line byte by byte, so that nothing of the raw stream behind it is taken.
+async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    use tokio::io::AsyncReadExt;
+    let mut line = Vec::with_capacity(128);
+    while line.len() as u64 <= ANSWER_BYTES_MAX {
+        match stream.read_u8().await? {
+            b'\n' => return Ok(line),
+            byte => line.push(byte),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("an answer has more than {ANSWER_BYTES_MAX} bytes")))
+}
+
+fn status(directory: &Path) -> Option<wire::Status> {
+    let bytes = base::file::read_if_there(&directory.join(wire::STATUS)).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// A process whose end will be heard of.
+pub(crate) struct Watched {
+    shim: Shim,
+    end: JoinHandle<Exit>,
+    finished: Arc<OnceLock<Time>>,
+}
+
+impl Watched {
+    /// Begins to watch the process of a shim that is there. `child` is the shim's own pidfd where this daemon started it,
+    /// and has to reap it.
+    pub(crate) async fn begin(shim: Shim, child: Option<std::os::fd::OwnedFd>) -> Result<Watched, Error> {
+        let stream = match shim.connect().await {
+            Ok(mut stream) => {
+                let mut line = serde_json::to_vec(&wire::Request::Wait {}).unwrap_or_default();
+                line.push(b'\n');
+                // If the shim is already gone, the status file has the answer.
+                let _ = stream.write_all(&line).await;
+                Some(stream)
+            }
+            Err(_) if shim.status().is_some() => None,
+            Err(error) => {
+                return Err(Error::failed(format!("reach the shim in {}: {error}", shim.directory.display())));
+            }
+        };
+        let finished = Arc::new(OnceLock::new());
+        let (directory, told) = (shim.directory.clone(), Arc::clone(&finished));
+        let end = tokio::spawn(async move {
+            if let Some(stream) = stream {
+                let mut line = String::new();
+                // A line or the end of the stream: either way the file says what happened.
+                let _ = BufReader::new(stream).read_line(&mut line).await;
+            }
+            if let Some(child) = child {
+                reap(child).await;
+            }
+            match status(&directory) {
+                Some(wire::Status { exit_code: Some(code), oom_killed, finished_at, .. }) => {
+                    if let Some(at) = finished_at {
+                        let _ = told.set(at);
+                    }
+                    Exit { code, oom_killed }
+                }
+                _ => Exit { code: KILLED_WITH_ITS_SHIM, oom_killed: false },
+            }
+        });
+        Ok(Watched { shim, end, finished })
+    }
+
+    /// Begins to watch a process that an earlier daemon started; an error if its shim does not answer.
+    pub(crate) async fn adopt(shim: Shim) -> Result<Watched, Error> {
+        if let Err(error) = shim.connect().await {
+            return Err(Error::failed(format!("reach the shim in {}: {error}", shim.directory.display())));
+        }
+        Watched::begin(shim, None).await
+    }
+
+    /// The shim.
+    pub(crate) fn shim(&self) -> &Shim {
+        &self.shim
+    }
+
+    /// How the process ended, once it has. Can be asked again after it was given up in between.
+    pub(crate) async fn ended(&mut self) -> Exit {
+        (&mut self.end).await.unwrap_or(Exit { code: KILLED_WITH_ITS_SHIM, oom_killed: false })
+    }
+
+    /// When it ended, if the shim has said so.
+    pub(crate) fn finished_at(&self) -> Option<Time> {
+        self.finished.get().copied()
+    }
+}
+
+/// Waits for a child by its pidfd, and takes its status so that it does not stay as a zombie.
+pub(crate) async fn reap(child: std::os::fd::OwnedFd) {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let Ok(child) = tokio::io::unix::AsyncFd::new(child) else { return };
+    let _ = child.readable().await;
+    let _ = waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(child.get_ref())), WaitIdOptions::EXITED);
+}

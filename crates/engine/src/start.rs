@@ -1,0 +1,269 @@
+//! Starting a container's process, step by step, and undoing what was done when a step fails.
+//!
+//! ```text
+//! shared namespaces -> files of /etc -> volumes -> network -> setup -> shim
+//!      (look up)         (write)         (fill)    (connect)  (pure)  (spawn)
+//! ```
+//!
+//! What a step makes is unmade by [`clean_up`] alone, which tolerates that it was never made: it serves a failed start, the
+//! end of the process, and the leftovers that a new daemon finds.
+
+use crate::Shared;
+use crate::compose::{self, Found, SharedWith};
+use crate::shim::{Shim, Watched};
+use base::{Chain, Time};
+use model::container::{MountSource, NetworkMode, Sharing};
+use model::observed::Endpoint;
+use model::{ContainerIntent, Phase};
+use platform::{Error, Streams};
+use runtime::setup::{Attached, Namespace};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The exit code of a container whose program is not there.
+const NOT_FOUND: i32 = 127;
+/// Of one whose program cannot be run.
+const NOT_EXECUTABLE: i32 = 126;
+/// Of one that could not be started for another reason.
+const NOT_STARTED: i32 = 128;
+
+/// A process that runs.
+pub(crate) struct Started {
+    pub(crate) pid: i32,
+    pub(crate) at: Time,
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) watched: Watched,
+}
+
+/// Why none runs, and the exit code that tells so.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) exit_code: i32,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { error, exit_code: NOT_STARTED }
+    }
+}
+
+/// A client that waits for the output.
+pub(crate) type Client = (UnixStream, Streams);
+
+/// Starts a container's process.
+pub(crate) async fn start(
+    shared: &Arc<Shared>,
+    intent: &ContainerIntent,
+    clients: Vec<Client>,
+) -> Result<Started, Failure> {
+    let (shared, intent) = (Arc::clone(shared), intent.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let job = tokio::task::spawn_blocking(move || {
+        let mut endpoint = None;
+        match make(&shared, &intent, &clients, &mut endpoint) {
+            Ok(process) => {
+                let shim = Shim::new(shared.roots.shim(intent.id));
+                let watched = runtime.block_on(Watched::begin(shim, Some(process.shim)))?;
+                Ok(Started { pid: process.pid, at: process.started_at, endpoint, watched })
+            }
+            Err(failure) => {
+                clean_up_now(&shared, &intent, endpoint.as_ref());
+                Err(failure)
+            }
+        }
+    });
+    match job.await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Error::failed(format!("start the container: {error}")).into()),
+    }
+}
+
+/// Removes what a process had while it ran.
+pub(crate) async fn clean_up(shared: &Arc<Shared>, intent: &ContainerIntent, endpoint: Option<Endpoint>) {
+    let (shared, intent) = (Arc::clone(shared), intent.clone());
+    let cleaned = tokio::task::spawn_blocking(move || {
+        clean_up_now(&shared, &intent, endpoint.as_ref());
+        if let Ok(bridge) = shared.bridge.as_ref() {
+            // Off the hot path: the next start finds its namespace ready.
+            let _ = bridge.network().refill();
+        }
+    });
+    if let Err(error) = cleaned.await {
+        tracing::error!(%error, "clean-up did not end well");
+    }
+}
+
+/// The same, on a thread that may block.
+pub(crate) fn clean_up_now(shared: &Shared, intent: &ContainerIntent, endpoint: Option<&Endpoint>) {
+    if let (Ok(bridge), Some(endpoint)) = (shared.bridge.as_ref(), endpoint) {
+        bridge.disconnect(endpoint);
+    }
+    if let Err(error) = shared.group(intent).remove() {
+        tracing::warn!(container = %intent.id, error = %Chain(&error), "its control group is left");
+    }
+}
+
+fn make(
+    shared: &Shared,
+    intent: &ContainerIntent,
+    clients: &[Client],
+    endpoint: &mut Option<Endpoint>,
+) -> Result<runtime::Started, Failure> {
+    let files = shared.roots.container(intent.id);
+    let directory = shared.roots.shim(intent.id);
+    // An earlier run's status must not be taken for this one's.
+    base::file::remove_all(&directory).map_err(|error| failed("clear", &directory, &error))?;
+    for made in [&directory, &files.upper(), &files.work(), &files.log()] {
+        fs::create_dir_all(made).map_err(|error| failed("make", made, &error))?;
+    }
+    for mount in &intent.spec.mounts {
+        bind_source(&mount.source)?;
+    }
+    let layers = shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
+    shared.volumes.fill(intent, &layers)?;
+    let shared_with = shared_processes(shared, intent)?;
+    let (network, namespace) = connect(shared, intent, endpoint)?;
+    let etc = etc_files(shared, intent, endpoint.as_ref())?;
+    let mut inherited: Vec<(&dyn AsFd, i32)> = Vec::new();
+    let mut attached = Vec::new();
+    for (socket, Streams { stdin, stdout, stderr }) in clients {
+        let streams = runtime::setup::Streams { stdin: *stdin, stdout: *stdout, stderr: *stderr };
+        attached.push(Attached { descriptor: socket.as_raw_fd(), streams });
+        inherited.push((socket, socket.as_raw_fd()));
+    }
+    if let Some(namespace) = &namespace {
+        inherited.push((namespace, namespace.as_fd().as_raw_fd()));
+    }
+    let found = Found {
+        layers,
+        files: &files,
+        directory,
+        cgroup_parent: shared.cgroup_parent.clone(),
+        network,
+        shared: shared_with,
+        etc,
+        volumes: &|name| shared.volumes.path(name),
+        clients: attached,
+    };
+    let setup = compose::setup(intent, found)?;
+    runtime::start(&shared.program, &setup, &descriptors(&inherited)).map_err(|error| {
+        let exit_code = match error.kind() {
+            runtime::FailureKind::NotFound => NOT_FOUND,
+            runtime::FailureKind::NotExecutable => NOT_EXECUTABLE,
+            runtime::FailureKind::Other => NOT_STARTED,
+        };
+        let message = format!("unable to start container process: {}", Chain(&error));
+        // What the user named cannot be run: the request is to blame, as Docker has it.
+        let error = if exit_code == NOT_STARTED { Error::failed(message) } else { Error::invalid(message) };
+        Failure { error, exit_code }
+    })
+}
+
+fn descriptors<'a>(inherited: &[(&'a dyn AsFd, i32)]) -> Vec<(std::os::fd::BorrowedFd<'a>, i32)> {
+    inherited.iter().map(|(fd, number)| (fd.as_fd(), *number)).collect()
+}
+
+fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::failed(format!("{what} {}: {error}", path.display()))
+}
+
+/// Makes the directory of the host that `-v` names and that is not there, and refuses what `--mount` names.
+fn bind_source(source: &MountSource) -> Result<(), Error> {
+    let MountSource::Bind { path, create, .. } = source else { return Ok(()) };
+    match fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && *create => {
+            fs::create_dir_all(path).map_err(|error| failed("make the directory to be mounted", Path::new(path), &error))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::invalid(format!(
+            "invalid mount config for type \"bind\": bind source path does not exist: {path}"
+        ))),
+        Err(error) => Err(failed("look at", Path::new(path), &error)),
+    }
+}
+
+/// The first process of a container whose namespace is shared.
+pub(crate) fn running_process(shared: &Shared, name: &str, what: &str) -> Result<i32, Error> {
+    let (id, handle) = shared.registry.find(name)?;
+    match handle.snapshot().observed.phase {
+        Phase::Running { pid } | Phase::Paused { pid } => Ok(pid),
+        _ => Err(Error::conflict(format!("cannot join {what} of a non running container: {id}"))),
+    }
+}
+
+fn shared_processes(shared: &Shared, intent: &ContainerIntent) -> Result<SharedWith, Error> {
+    let one = |sharing: &Sharing, what: &str| match sharing {
+        Sharing::Container(name) => running_process(shared, name, what).map(Some),
+        Sharing::Private | Sharing::Host => Ok(None),
+    };
+    let spec = &intent.spec;
+    Ok(SharedWith { pid: one(&spec.pid, "PID")?, ipc: one(&spec.ipc, "IPC")?, uts: one(&spec.uts, "UTS")? })
+}
+
+/// Gives the container its network, and says how the shim finds it.
+fn connect(
+    shared: &Shared,
+    intent: &ContainerIntent,
+    endpoint: &mut Option<Endpoint>,
+) -> Result<(Namespace, Option<OwnedFd>), Error> {
+    Ok(match &intent.spec.network {
+        NetworkMode::Host => (Namespace::Host, None),
+        NetworkMode::None => (Namespace::New, None),
+        NetworkMode::Container(name) => {
+            let pid = running_process(shared, name, "network")?;
+            (Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net"))), None)
+        }
+        NetworkMode::Bridge => {
+            let (place, namespace) = shared.bridge.as_ref().map_err(Error::clone)?.connect(intent)?;
+            *endpoint = Some(place);
+            let descriptor = namespace.into_fd();
+            (Namespace::Descriptor(descriptor.as_raw_fd()), Some(descriptor))
+        }
+    })
+}
+
+/// Writes the container's `/etc/hosts`, `hostname` and `resolv.conf`, and says where they are. One that shares another
+/// container's network shares that one's files.
+fn etc_files(
+    shared: &Shared,
+    intent: &ContainerIntent,
+    endpoint: Option<&Endpoint>,
+) -> Result<Vec<(&'static str, PathBuf)>, Error> {
+    let spec = &intent.spec;
+    if let NetworkMode::Container(name) = &spec.network {
+        let (id, _) = shared.registry.find(name)?;
+        let files = shared.roots.container(id);
+        return Ok(["hosts", "hostname", "resolv.conf"].map(|name| (name, files.etc(name))).to_vec());
+    }
+    let own_network = spec.network != NetworkMode::Host;
+    let hostname = compose::hostname(intent);
+    let gateway = shared.bridge.as_ref().ok().map(|bridge| bridge.subnet().gateway());
+    let hosts = if own_network {
+        let address = endpoint.map(|endpoint| endpoint.address);
+        plan::files::hosts(address, &hostname, &spec.domainname, &spec.extra_hosts, gateway)
+    } else {
+        host_file("/etc/hosts")
+            + &spec.extra_hosts.iter().map(|(name, address)| format!("{address}\t{name}\n")).collect::<String>()
+    };
+    let wanted = plan::files::Resolver { servers: &spec.dns, search: &spec.dns_search, options: &spec.dns_options };
+    let resolv = plan::files::resolv_conf(&host_file("/etc/resolv.conf"), wanted, own_network);
+    let hostname = if own_network || !spec.hostname.is_empty() { hostname } else { host_file("/etc/hostname") };
+    let files = shared.roots.container(intent.id);
+    let mut written = Vec::with_capacity(3);
+    for (name, text) in [("hosts", hosts), ("hostname", format!("{}\n", hostname.trim_end())), ("resolv.conf", resolv)] {
+        let path = files.etc(name);
+        // Not atomically: a file that is mounted in a container must stay the same file.
+        fs::write(&path, text).map_err(|error| failed("write", &path, &error))?;
+        written.push((name, path));
+    }
+    // What the user mounts over one of them is theirs.
+    written.retain(|(name, _)| !spec.mounts.iter().any(|mount| mount.target == format!("/etc/{name}")));
+    Ok(written)
+}
+
+fn host_file(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

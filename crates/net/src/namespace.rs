@@ -1,0 +1,90 @@
+//! Network namespaces, made ahead of need.
+//!
+//! Making one costs the kernel more than everything else that a container's network needs, so a few are kept ready. Each is
+//! made by a short-lived thread that enters it: the thread leaves behind a descriptor of the namespace and a netlink socket
+//! that works inside it from anywhere.
+
+use crate::netlink::Socket;
+use crate::{Error, link};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use sys::process::{NewNamespaces, unshare};
+
+/// Namespaces that are kept ready.
+pub(crate) const READY_MAX: usize = 8;
+/// Stack of the thread that makes one, in bytes.
+const STACK_BYTES: usize = 64 << 10;
+/// Without addresses of its own family, IPv6 stays off but on the loopback link.
+const DISABLE_IPV6: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+
+/// A network namespace with its loopback link up. It lives as long as the descriptor, or a process in it.
+pub struct Namespace {
+    file: OwnedFd,
+    socket: Socket,
+}
+
+impl Namespace {
+    /// Makes one.
+    pub(crate) fn make() -> Result<Namespace, Error> {
+        let thread =
+            std::thread::Builder::new().stack_size(STACK_BYTES).spawn(|| -> Result<Namespace, Error> {
+                unshare(NewNamespaces::NETWORK).map_err(|errno| Error::Namespace(errno.into()))?;
+                let file = File::open("/proc/thread-self/ns/net").map_err(Error::Namespace)?.into();
+                let socket = Socket::open_route()?;
+                link::loopback_up(&socket)?;
+                match std::fs::write(DISABLE_IPV6, "1") {
+                    // A kernel without IPv6 needs no switch.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(Error::Setting { path: DISABLE_IPV6.into(), source: error })
+                    }
+                    _ => Ok(Namespace { file, socket }),
+                }
+            });
+        let thread = thread.map_err(Error::Namespace)?;
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Error::Namespace(io::Error::other("the thread that makes it panicked"))))
+    }
+
+    /// A netlink socket inside.
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The descriptor alone.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The namespaces that are ready.
+#[derive(Default)]
+pub(crate) struct Pool {
+    ready: Mutex<Vec<Namespace>>,
+}
+
+impl Pool {
+    /// One that is ready, or a new one.
+    pub(crate) fn take(&self) -> Result<Namespace, Error> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        ready.map_or_else(Namespace::make, Ok)
+    }
+
+    /// Makes one more, unless enough are ready.
+    pub(crate) fn refill(&self) -> Result<(), Error> {
+        if self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() >= READY_MAX {
+            return Ok(());
+        }
+        let made = Namespace::make()?;
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(made);
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! What the engine calls: a bridge with its table, and the containers on it.
+
+use crate::namespace::{Namespace, Pool};
+use crate::netlink::Socket;
+use crate::{Error, link, nft};
+use model::Protocol;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// A subnet of IPv4, or an address with the prefix of its subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4Net {
+    /// An address in it.
+    pub address: Ipv4Addr,
+    /// The bits of its prefix.
+    pub prefix: u8,
+}
+
+/// What a bridge shall be.
+#[derive(Clone, Debug)]
+pub struct NetConfig {
+    /// The daemon's id, eight hexadecimal digits.
+    pub daemon: String,
+    /// The bridge's subnet.
+    pub subnet: Ipv4Net,
+    /// The host's address in it.
+    pub gateway: Ipv4Addr,
+    /// Bytes in a packet.
+    pub mtu: u32,
+}
+
+/// A port of the host that leads to a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The host's address; none is every address of both families.
+    pub host: Option<IpAddr>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The container's port.
+    pub port: u16,
+}
+
+/// A container's place on the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+}
+
+/// A bridge with its table.
+pub struct Network {
+    config: NetConfig,
+    index: u32,
+    socket: Socket,
+    table: nft::Table,
+    pool: Pool,
+}
+
+fn write_setting(path: String, value: &str) -> Result<(), Error> {
+    // Written only where it differs: some of these settings tell everybody about each write.
+    if fs::read_to_string(&path).is_ok_and(|found| found.trim() == value) {
+        return Ok(());
+    }
+    match fs::write(&path, value) {
+        // A kernel without IPv6 has no such switch, and needs none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains("/ipv6/") => Ok(()),
+        Err(source) => Err(Error::Setting { path: PathBuf::from(path), source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+impl Network {
+    /// The bridge's name.
+    fn bridge(config: &NetConfig) -> String {
+        format!("boc-{}", config.daemon)
+    }
+
+    /// The name of the host's end of a container's link.
+    fn port(&self, address: Ipv4Addr) -> String {
+        format!("v{}{:04x}", self.config.daemon, address.to_bits() & 0xffff)
+    }
+
+    /// Makes the bridge, its settings and its table, or takes them over as they are. Nothing that passes is cut off.
+    ///
+    /// # Errors
+    /// The step that the kernel refused.
+    pub fn open(config: NetConfig) -> Result<Network, Error> {
+        let socket = Socket::open_route()?;
+        let name = Network::bridge(&config);
+        let [a, b, c, d] = config.gateway.octets();
+        let index = link::bridge(&socket, &name, [0x02, 0x42, a, b, c, d], config.mtu)?;
+        write_setting(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1")?;
+        link::address(&socket, index, config.gateway, config.subnet.prefix)?;
+        write_setting("/proc/sys/net/ipv4/ip_forward".to_owned(), "1")?;
+        write_setting(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1")?;
+        let table = nft::Table::new(format!("bocage-{}", config.daemon))?;
+        table.write(&name, config.subnet)?;
+        Ok(Network { config, index, socket, table, pool: Pool::default() })
+    }
+
+    /// The subnets that the host's addresses and routes use.
+    ///
+    /// # Errors
+    /// The kernel did not list them.
+    pub fn used_subnets() -> Result<Vec<Ipv4Net>, Error> {
+        link::subnets(&Socket::open_route()?)
+    }
+
+    /// A network namespace with its loopback link up: one that is ready, or a new one.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn namespace(&self) -> Result<Namespace, Error> {
+        self.pool.take()
+    }
+
+    /// Makes one more namespace ready, unless enough are.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn refill(&self) -> Result<(), Error> {
+        self.pool.refill()
+    }
+
+    /// Connects a namespace to the bridge.
+    ///
+    /// # Errors
+    /// The step that the kernel refused; [`Network::detach`] removes what was made before.
+    pub fn attach(&self, namespace: &Namespace, endpoint: &Endpoint) -> Result<(), Error> {
+        let name = self.port(endpoint.address);
+        link::veth(&self.socket, &name, self.index, self.config.mtu, namespace.as_fd(), endpoint.mac)?;
+        let inside = link::index(namespace.socket(), "eth0")?
+            .ok_or_else(|| Error::Answer { operation: format!("find eth0 behind {name}") })?;
+        let prefix = self.config.subnet.prefix;
+        link::configure(namespace.socket(), inside, endpoint.address, prefix, self.config.gateway)
+    }
+
+    /// Takes a container off the bridge. That it is off already is no error.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn detach(&self, address: Ipv4Addr) -> Result<(), Error> {
+        link::delete(&self.socket, &self.port(address))
+    }
+
+    /// Lets the host answer for ports.
+    ///
+    /// # Errors
+    /// The kernel refused; then none of them is published.
+    pub fn publish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
+        self.table.publish(ports)
+    }
+
+    /// Lets it answer no longer. Ports that are not published are passed over.
+    ///
+    /// # Errors
+    /// The first refusal; the others are gone all the same.
+    pub fn unpublish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
+        self.table.unpublish(ports)
+    }
+
+    /// Points the redirection of IPv6 connections at the edge process.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn set_edge_port(&self, port: u16) -> Result<(), Error> {
+        self.table.redirect(port)
+    }
+
+    /// Removes what belongs to none of these containers and ports.
+    ///
+    /// # Errors
+    /// The first step that the kernel refused; the others are made all the same.
+    pub fn retain(&self, addresses: &[Ipv4Addr], ports: &[PublishedPort]) -> Result<(), Error> {
+        self.table.replace(ports).and(self.sweep(addresses))
+    }
+
+    /// Removes the links of containers that are not named.
+    fn sweep(&self, addresses: &[Ipv4Addr]) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let kept: BTreeSet<String> = addresses.iter().map(|address| self.port(*address)).collect();
+        let prefix = format!("v{}", self.config.daemon);
+        for found in link::list(&self.socket)? {
+            if found.master == Some(self.index)
+                && found.name.starts_with(&prefix)
+                && !kept.contains(&found.name)
+            {
+                outcome = outcome.and(link::delete(&self.socket, &found.name));
+            }
+        }
+        outcome
+    }
+
+    /// Removes bridge and table: every trace. Containers that are still connected lose their network.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn destroy(&self) -> Result<(), Error> {
+        let strays = self.sweep(&[]);
+        let table = self.table.delete();
+        let bridge = link::delete(&self.socket, &Network::bridge(&self.config));
+        table.and(bridge).and(strays)
+    }
+
+    /// Tries whether a program of the host holds a port.
+    ///
+    /// # Errors
+    /// [`Error::PortTaken`] if one does, [`Error::Port`] if the address cannot be bound for another reason.
+    pub fn probe_port(port: &PublishedPort) -> Result<(), Error> {
+        let addresses = match port.host {
+            Some(host) => vec![host],
+            None => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
+        };
+        for address in addresses {
+            probe(port.protocol, SocketAddr::new(address, port.host_port), port.host.is_none())?;
+        }
+        Ok(())
+    }
+}
+
+/// Binds and lets go at once.
+fn probe(protocol: Protocol, address: SocketAddr, any: bool) -> Result<(), Error> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = match protocol {
+        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Udp => SocketType::DGRAM,
+    };
+    let bound = (|| {
+        let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        if protocol == Protocol::Tcp {
+            // Connections that wait for their last packets do not hold the port; listeners do.
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+        }
+        net::bind(&socket, &address)
+    })();
+    match bound {
+        // A host without IPv6 has no port of that family to be held.
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if any && address.is_ipv6() => Ok(()),
+        Err(Errno::ADDRINUSE) => Err(Error::PortTaken),
+        Err(source) => Err(Error::Port { address, source }),
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,165 @@
+//! A transaction on the table, message by message: linux/netfilter/nf_tables.h.
+
+use super::MAKE;
+use super::expression::Expression;
+use crate::netlink::{ACK, APPEND, Message};
+
+const SUBSYSTEM: u16 = 10 << 8;
+const BATCH_BEGIN: u16 = 16;
+const BATCH_END: u16 = 17;
+const NEW_TABLE: u16 = SUBSYSTEM;
+const DELETE_TABLE: u16 = SUBSYSTEM | 2;
+const NEW_CHAIN: u16 = SUBSYSTEM | 3;
+const NEW_RULE: u16 = SUBSYSTEM | 6;
+const DELETE_RULE: u16 = SUBSYSTEM | 8;
+const NEW_SET: u16 = SUBSYSTEM | 9;
+const NEW_ELEMENT: u16 = SUBSYSTEM | 12;
+const DELETE_ELEMENT: u16 = SUBSYSTEM | 14;
+
+/// Tables of both families.
+const FAMILY_INET: u8 = 1;
+const SET_IS_MAP: u32 = 8;
+const POLICY_ACCEPT: u32 = 1;
+
+/// Where a chain hooks in.
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    Prerouting = 0,
+    Forward = 2,
+    Output = 3,
+    Postrouting = 4,
+}
+
+/// What a chain is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Filter,
+    Nat,
+}
+
+/// Changes that are made all at once, or not at all.
+pub(crate) struct Batch {
+    table: String,
+    messages: Vec<Message>,
+    sets: u32,
+}
+
+/// `struct nfgenmsg`: family, version, and for the ends of a batch the subsystem.
+fn head(kind: u16, flags: u16, family: u8, resource: u16) -> Message {
+    let mut message = Message::new(kind, flags);
+    let [high, low] = resource.to_be_bytes();
+    message.raw(&[family, 0, high, low]);
+    message
+}
+
+impl Batch {
+    pub(crate) fn new(table: &str) -> Batch {
+        let begin = head(BATCH_BEGIN, 0, 0, SUBSYSTEM >> 8);
+        Batch { table: table.to_owned(), messages: vec![begin], sets: 0 }
+    }
+
+    fn push(&mut self, kind: u16, flags: u16, fill: impl FnOnce(&mut Message)) {
+        let mut message = head(kind, flags | ACK, FAMILY_INET, 0);
+        message.text(1, &self.table);
+        fill(&mut message);
+        self.messages.push(message);
+    }
+
+    pub(crate) fn table(&mut self) {
+        self.push(NEW_TABLE, MAKE, |_| {});
+    }
+
+    pub(crate) fn delete_table(&mut self) {
+        self.push(DELETE_TABLE, 0, |_| {});
+    }
+
+    pub(crate) fn chain(&mut self, name: &str, base: Option<(Kind, Hook, i32)>) {
+        self.push(NEW_CHAIN, MAKE, |message| {
+            message.text(3, name);
+            if let Some((kind, hook, priority)) = base {
+                message.nest(4, |inner| {
+                    inner.big(1, hook as u32).attribute(2, &priority.to_be_bytes());
+                });
+                let kind = match kind {
+                    Kind::Filter => "filter",
+                    Kind::Nat => "nat",
+                };
+                message.big(5, POLICY_ACCEPT).text(7, kind);
+            }
+        });
+    }
+
+    pub(crate) fn flush_chain(&mut self, name: &str) {
+        self.push(DELETE_RULE, 0, |message| {
+            message.text(2, name);
+        });
+    }
+
+    pub(crate) fn rule(&mut self, chain: &str, steps: &[Expression]) {
+        self.push(NEW_RULE, MAKE | APPEND, |message| {
+            message.text(2, chain).nest(4, |list| steps.iter().for_each(|step| step.write(list)));
+        });
+    }
+
+    pub(crate) fn set(&mut self, name: &str, key: u32, key_bytes: u32) {
+        self.any_set(name, key, key_bytes, None);
+    }
+
+    pub(crate) fn map(&mut self, name: &str, key: u32, key_bytes: u32, data: u32, data_bytes: u32) {
+        self.any_set(name, key, key_bytes, Some((data, data_bytes)));
+    }
+
+    fn any_set(&mut self, name: &str, key: u32, key_bytes: u32, data: Option<(u32, u32)>) {
+        self.sets += 1;
+        let number = self.sets;
+        self.push(NEW_SET, MAKE, |message| {
+            message
+                .text(2, name)
+                .big(3, if data.is_some() { SET_IS_MAP } else { 0 })
+                .big(4, key)
+                .big(5, key_bytes);
+            if let Some((data, bytes)) = data {
+                message.big(6, data).big(7, bytes);
+            }
+            message.big(10, number);
+        });
+    }
+
+    fn element(&mut self, kind: u16, flags: u16, set: &str, key: &[u8], data: Option<&[u8]>) {
+        self.push(kind, flags, |message| {
+            message.text(2, set).nest(3, |list| {
+                list.nest(1, |element| {
+                    element.nest(1, |inner| {
+                        inner.attribute(1, key);
+                    });
+                    if let Some(data) = data {
+                        element.nest(2, |inner| {
+                            inner.attribute(1, data);
+                        });
+                    }
+                });
+            });
+        });
+    }
+
+    pub(crate) fn add(&mut self, set: &str, key: &[u8], data: Option<&[u8]>) {
+        self.element(NEW_ELEMENT, MAKE, set, key, data);
+    }
+
+    pub(crate) fn remove(&mut self, set: &str, key: &[u8]) {
+        self.element(DELETE_ELEMENT, 0, set, key, None);
+    }
+
+    /// Removes all elements of a set.
+    pub(crate) fn empty(&mut self, set: &str) {
+        self.push(DELETE_ELEMENT, 0, |message| {
+            message.text(2, set);
+        });
+    }
+
+    /// All messages, with the end of the transaction.
+    pub(crate) fn finish(mut self) -> Vec<Message> {
+        self.messages.push(head(BATCH_END, 0, 0, SUBSYSTEM >> 8));
+        self.messages
+    }
+}

@@ -1,0 +1,33 @@
+//! What netfilter knows of a connection that it redirected.
+
+use crate::process::check;
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::io::Errno;
+use std::net::{Ipv6Addr, SocketAddrV6};
+
+/// `IP6T_SO_ORIGINAL_DST` of linux/netfilter_ipv6/ip6_tables.h.
+const ORIGINAL_DESTINATION: libc::c_int = 80;
+
+/// Where a redirected IPv6 connection was going before.
+///
+/// # Errors
+/// `ENOENT` if the connection is not known to the connection tracking.
+pub fn original_destination(socket: impl AsFd) -> Result<SocketAddrV6, Errno> {
+    // SAFETY: `sockaddr_in6` is plain bytes, for which zeroes are valid.
+    let mut address: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into `address`, which lives across the call.
+    check(
+        unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_IPV6,
+                ORIGINAL_DESTINATION,
+                (&raw mut address).cast(),
+                &raw mut length,
+            )
+        }
+        .into(),
+    )?;
+    Ok(SocketAddrV6::new(Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port), 0, 0))
+}
