@@ -16,6 +16,7 @@
 pub mod cgroup;
 mod isolate;
 pub mod log;
+pub mod seccomp;
 pub mod setup;
 pub mod shim;
 mod start;

@@ -224,7 +224,7 @@ pub struct Process {
 }
 
 /// The system call filter of a process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Seccomp {
     /// The default profile (what Docker's default denies is denied), fitted to the capabilities that are kept.
     #[default]

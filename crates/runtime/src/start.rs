@@ -1,6 +1,7 @@
 //! The library's side of a start: hands the order to a shim and waits for its one line.
 
 use crate::cgroup::{self, Group, Layout};
+use crate::seccomp::{self, Filters};
 use crate::setup::{ExecSetup, Setup};
 use crate::shim::wire::{Failure, Report};
 use crate::shim::{Order, Task};
@@ -30,6 +31,15 @@ pub enum Error {
         /// What went wrong.
         #[source]
         source: io::Error,
+    },
+    /// The system call filter could not be built.
+    #[error("build the system call filter of {id}")]
+    Filter {
+        /// The container's or exec's id.
+        id: String,
+        /// What is wrong with the profile.
+        #[source]
+        source: seccomp::Error,
     },
     /// The shim program could not be started.
     #[error("start the shim of {id}")]
@@ -91,6 +101,7 @@ impl ShimProgram {
 pub struct Host {
     program: ShimProgram,
     layout: Layout,
+    filters: Filters,
 }
 
 impl Host {
@@ -100,7 +111,7 @@ impl Host {
     /// Where no control groups are mounted.
     pub fn new(program: ShimProgram) -> Result<Host, Error> {
         let layout = Layout::detect().map_err(Error::ControlGroups)?;
-        Ok(Host { program, layout })
+        Ok(Host { program, layout, filters: Filters::default() })
     }
 
     /// The machine's control group hierarchies.
@@ -186,7 +197,11 @@ fn hand_over(
     inherited: &[(BorrowedFd<'_>, RawFd)],
 ) -> Result<Started, Error> {
     let id = order.task.id();
-    let filter = Vec::new();
+    let process = order.task.process();
+    let filter = host
+        .filters
+        .get(&process.seccomp, &process.capabilities)
+        .map_err(|source| Error::Filter { id: id.to_owned(), source })?;
     let written = write_order(order, &filter);
     let memory = written.map_err(|source| Error::Order { id: id.to_owned(), source })?;
     let spawn_error = |source: io::Error| Error::Spawn { id: id.to_owned(), source };
