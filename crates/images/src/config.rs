@@ -19,8 +19,15 @@ pub(crate) const NAME_ANNOTATION: &str = "io.containerd.image.name";
 pub(crate) const TAG_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 
 /// The value of a set's member: an empty object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Empty {}
+
+impl<'de> Deserialize<'de> for Empty {
+    /// Whatever stands there: some programs write `null`.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Empty, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Empty {})
+    }
+}
 
 /// What a container of the image runs, unless told otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -292,7 +292,13 @@ impl Images {
 
     pub(crate) fn image_file(&self, id: Digest) -> Result<ImageFile> {
         let path = self.home.blob(id);
-        let bytes = std::fs::read(&path).map_err(Error::read(&path))?;
+        let bytes = match std::fs::read(&path) {
+            // It was removed after it was found.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoSuchImage(ImageId(id).to_string()));
+            }
+            other => other.map_err(Error::read(&path))?,
+        };
         serde_json::from_slice(&bytes).map_err(|source| Error::Config { id: ImageId(id), source })
     }
 

@@ -67,12 +67,19 @@ impl Images {
             let layers = tx.list(&LAYERS)?;
             Ok(layers.into_iter().map(|(diff_id, layer)| (layer.blob, diff_id)).collect())
         })?;
+        let mut whole_archive = false;
         let (contents, layers) = with_intake(&stage, |intake| {
             let mut reading = Reading { intake, known: &known, contents: Contents::default(), json_bytes: 0 };
-            reading.all(&mut TarReader::new(whole), progress)?;
+            let mut tar = TarReader::new(whole);
+            reading.all(&mut tar, progress)?;
+            whole_archive = tar.end_is_marked();
             Ok(reading.contents)
         })?;
-        let images = contents.images(&layers)?;
+        let images = contents.images(&layers).map_err(|error| match error {
+            // It was cut where an entry could begin.
+            Error::NoManifest | Error::Missing(_) if !whole_archive => Error::Truncated,
+            other => other,
+        })?;
         let loaded = self.place(&stage, layers.into_values(), &images)?;
         drop(lease);
         // What was removed in the meantime had to stay until now.

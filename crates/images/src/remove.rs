@@ -37,6 +37,8 @@ pub(crate) struct Pins {
     /// Operations that count on the layers that are here.
     frozen: u32,
     images: BTreeMap<Digest, u32>,
+    /// Counts the leases of images that ended: whoever had one may have recorded a container.
+    released: u64,
 }
 
 /// Keeps an image, or all layers, from being deleted while it lives.
@@ -58,6 +60,7 @@ impl Drop for Lease {
         match self.image {
             None => pins.frozen = pins.frozen.saturating_sub(1),
             Some(id) => {
+                pins.released += 1;
                 let left = pins.images.get(&id).copied().unwrap_or(0).saturating_sub(1);
                 if left == 0 {
                     pins.images.remove(&id);
@@ -109,13 +112,42 @@ impl Images {
         in_use: &dyn Fn(&ImageId) -> Vec<ContainerUse>,
     ) -> Result<Vec<Removed>> {
         let stage = self.home.stage()?;
-        let pins = self.lock_pins();
-        let (done, layers) = self.store.write(Durability::Synced, |tx| {
+        loop {
+            let released = self.lock_pins().released;
+            let (id, _) = self.store.read(|tx| find(tx, name))?;
+            // Whoever answers may hold locks of its own, and so is asked while none is held here.
+            let uses = in_use(&ImageId(id));
+            let pins = self.lock_pins();
+            if pins.released != released {
+                // A container may have been made since the question.
+                continue;
+            }
+            let done = self.remove_now(&stage, &pins, name, force, (id, uses))?;
+            drop(pins);
+            if let Some(done) = done {
+                // What had to stay during an earlier removal, because an operation counted on it, may go now.
+                self.sweep(&stage)?;
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Removes `name` if it still means the image that was asked about; `None` otherwise.
+    fn remove_now(
+        &self,
+        stage: &Stage,
+        pins: &Pins,
+        name: &str,
+        force: bool,
+        (asked, mut uses): (Digest, Vec<ContainerUse>),
+    ) -> Result<Option<Vec<Removed>>> {
+        if pins.images.contains_key(&asked) {
+            uses.push(ContainerUse { id: "that is being created".to_owned(), running: true });
+        }
+        let decided = self.store.write(Durability::Synced, |tx| {
             let (id, record) = find(tx, name)?;
-            let mut uses = in_use(&ImageId(id));
-            if pins.images.contains_key(&id) {
-                // A container is being made from it at this moment.
-                uses.push(ContainerUse { id: "that is being created".to_owned(), running: true });
+            if id != asked {
+                return Ok(None);
             }
             let mut removal = Removal { id, force, uses: &uses, done: Vec::new() };
             let gone = removal.decide(tx, name)?;
@@ -125,14 +157,15 @@ impl Images {
                 done.push(Removed::Deleted(id.to_string()));
                 layers = delete_or_hide(tx, id, record, !uses.is_empty(), pins.frozen > 0, &mut done)?;
             }
-            Ok::<_, Error>((done, layers))
+            let config = (gone && uses.is_empty()).then_some(id);
+            Ok::<_, Error>(Some((done, layers, config)))
         })?;
-        self.discard(&stage, &layers)?;
-        if matches!(done.last(), Some(Removed::Deleted(_))) {
-            self.discard_config_of(&stage, &done)?;
+        let Some((done, layers, config)) = decided else { return Ok(None) };
+        self.discard(stage, &layers)?;
+        if let Some(id) = config {
+            stage.discard(&self.home.blob(id))?;
         }
-        drop(pins);
-        Ok(done)
+        Ok(Some(done))
     }
 
     /// Deletes images that were removed while a container still used them, once none does. To be called when a
@@ -141,31 +174,35 @@ impl Images {
     /// # Errors
     /// When the tables cannot be changed or files cannot be moved away.
     pub fn collect(&self, in_use: &dyn Fn(&ImageId) -> bool) -> Result<()> {
+        let released = self.lock_pins().released;
         let hidden = self.store.read(|tx| tx.list(&IMAGES).map_err(Error::from))?;
-        let hidden: Vec<Digest> =
-            hidden.into_iter().filter(|(_, record)| record.removed).map(|(id, _)| id).collect();
-        if hidden.is_empty() {
+        let hidden = hidden.into_iter().filter(|(_, record)| record.removed).map(|(id, _)| id);
+        let unused: Vec<Digest> = hidden.filter(|id| !in_use(&ImageId(*id))).collect();
+        if unused.is_empty() {
             return Ok(());
         }
         let stage = self.home.stage()?;
         let pins = self.lock_pins();
-        let free: Vec<Digest> =
-            hidden.into_iter().filter(|id| !pins.images.contains_key(id) && !in_use(&ImageId(*id))).collect();
-        self.store.write(Durability::Lazy, |tx| {
-            for id in &free {
+        if pins.released != released {
+            // A container may have been made since the question; the next call asks again.
+            return Ok(());
+        }
+        let free: Vec<Digest> = self.store.write(Durability::Lazy, |tx| {
+            let mut free = Vec::new();
+            for id in unused {
                 // It may have been loaded again in the meantime.
-                if tx.get(&IMAGES, id)?.is_some_and(|record| record.removed) {
-                    tx.remove(&IMAGES, id);
+                let hidden = tx.get(&IMAGES, &id)?.is_some_and(|record| record.removed);
+                if hidden && !pins.images.contains_key(&id) {
+                    tx.remove(&IMAGES, &id);
+                    free.push(id);
                 }
             }
-            Ok::<_, Error>(())
+            Ok::<_, Error>(free)
         })?;
-        drop(pins);
         for id in free {
-            if self.store.read(|tx| tx.get(&IMAGES, &id).map_err(Error::from))?.is_none() {
-                stage.discard(&self.home.blob(id))?;
-            }
+            stage.discard(&self.home.blob(id))?;
         }
+        drop(pins);
         self.sweep(&stage)
     }
 
@@ -185,18 +222,6 @@ impl Images {
         for layer in layers {
             stage.discard(&self.home.layer(&layer.directory))?;
             stage.discard(&self.home.blob(layer.blob))?;
-        }
-        Ok(())
-    }
-
-    fn discard_config_of(&self, stage: &Stage, done: &[Removed]) -> Result<()> {
-        for id in done.iter().filter_map(|one| match one {
-            Removed::Deleted(id) => id.parse::<Digest>().ok(),
-            Removed::Untagged(_) => None,
-        }) {
-            if self.store.read(|tx| tx.get(&IMAGES, &id).map_err(Error::from))?.is_none() {
-                stage.discard(&self.home.blob(id))?;
-            }
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //! Blobs go out as they came in; only the tables of contents are made.
 
 use crate::config::{
-    ArchiveItem, CONFIG, Descriptor, INDEX, Index, MANIFEST, Manifest, NAME_ANNOTATION, TAG_ANNOTATION,
+    ArchiveItem, CONFIG, Descriptor, INDEX, ImageFile, Index, MANIFEST, Manifest, NAME_ANNOTATION,
+    TAG_ANNOTATION,
 };
 use crate::find::{Look, find, names_of};
 use crate::hash::digest_of;
@@ -28,13 +29,16 @@ struct Part {
     id: Digest,
     layers: Vec<LayerRecord>,
     names: Vec<Reference>,
-    _lease: Lease,
+    /// The configuration, byte for byte: the image may be removed while it is saved.
+    config: Vec<u8>,
 }
 
 /// Images that were found and are held, ready to be written.
 pub struct Saving<'i> {
     images: &'i Images,
     parts: Vec<Part>,
+    /// Layers stay until the archive is written, even if their image goes.
+    _lease: Lease,
 }
 
 impl Images {
@@ -51,6 +55,7 @@ impl Images {
     /// # Errors
     /// As [`Images::resolve`].
     pub fn saving(&self, names: &[String]) -> Result<Saving<'_>> {
+        let lease = self.lease_layers();
         let mut parts: Vec<Part> = Vec::new();
         for name in names {
             for (id, name) in self.store.read(|tx| asked_for(tx, name))? {
@@ -69,15 +74,16 @@ impl Images {
             part.names.sort();
             part.names.dedup();
         }
-        Ok(Saving { images: self, parts })
+        Ok(Saving { images: self, parts, _lease: lease })
     }
 
     fn part(&self, id: Digest) -> Result<Part> {
-        let lease = self.lease(&ImageId(id))?;
         let record = self.store.read(|tx| Look::image(tx, &id))?;
         let record = record.ok_or_else(|| Error::NoSuchImage(id.to_string()))?;
         let layers = self.layer_records(id, &record)?;
-        Ok(Part { id, layers, names: Vec::new(), _lease: lease })
+        let path = self.home.blob(id);
+        let config = std::fs::read(&path).map_err(Error::read(&path))?;
+        Ok(Part { id, layers, names: Vec::new(), config })
     }
 }
 
@@ -120,9 +126,9 @@ impl Saving<'_> {
                 }
             }
             if written.insert(part.id) {
-                self.blob(&mut tar, part.id)?;
+                tar.file(&blob_name(part.id), FILE_MODE, &part.config).map_err(Error::Output)?;
             }
-            let manifest = json("a manifest", &self.manifest(part)?)?;
+            let manifest = json("a manifest", &manifest_of(part))?;
             let digest = digest_of(&manifest);
             if written.insert(digest) {
                 tar.file(&blob_name(digest), FILE_MODE, &manifest).map_err(Error::Output)?;
@@ -145,7 +151,8 @@ impl Saving<'_> {
     /// When the newest of the images was built, for the times of the archive's entries: the same images always give the
     /// same archive.
     fn newest(&self) -> i64 {
-        let files = self.parts.iter().filter_map(|part| self.images.image_file(part.id).ok());
+        let files =
+            self.parts.iter().filter_map(|part| serde_json::from_slice::<ImageFile>(&part.config).ok());
         files.filter_map(|file| file.created).map(Time::unix_seconds).max().unwrap_or(0)
     }
 
@@ -169,21 +176,6 @@ impl Saving<'_> {
         tar.pad(size).map_err(Error::Output)
     }
 
-    fn manifest(&self, part: &Part) -> Result<Manifest> {
-        let path = self.images.home.blob(part.id);
-        let size = std::fs::metadata(&path).map_err(Error::read(&path))?.len();
-        let layers = part.layers.iter();
-        let layers = layers
-            .map(|layer| descriptor(layer.packing.media_type(), layer.blob, layer.blob_bytes))
-            .collect();
-        Ok(Manifest {
-            schema_version: 2,
-            media_type: MANIFEST.to_owned(),
-            config: descriptor(CONFIG, part.id, size),
-            layers,
-        })
-    }
-
     /// What the oldest readers want: repository to tag to the id of the top layer.
     fn repositories(&self) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut out: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -195,6 +187,17 @@ impl Saving<'_> {
             }
         }
         out
+    }
+}
+
+fn manifest_of(part: &Part) -> Manifest {
+    let layers = part.layers.iter();
+    let layers = layers.map(|layer| descriptor(layer.packing.media_type(), layer.blob, layer.blob_bytes));
+    Manifest {
+        schema_version: 2,
+        media_type: MANIFEST.to_owned(),
+        config: descriptor(CONFIG, part.id, part.config.len() as u64),
+        layers: layers.collect(),
     }
 }
 

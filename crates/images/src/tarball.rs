@@ -91,11 +91,13 @@ pub(crate) struct TarReader<R> {
     /// Bytes that fill the entry's last block.
     padding: u64,
     ended: bool,
+    /// Whether the archive said that it ends, rather than just ending.
+    marked: bool,
 }
 
 impl<R: Read> TarReader<R> {
     pub(crate) fn new(input: R) -> TarReader<R> {
-        TarReader { input, left: 0, padding: 0, ended: false }
+        TarReader { input, left: 0, padding: 0, ended: false, marked: false }
     }
 
     /// The next entry; what is left of the last one is skipped. `None` at the end of the archive.
@@ -138,6 +140,11 @@ impl<R: Read> TarReader<R> {
         Ok(got)
     }
 
+    /// Whether the end of the archive was marked. One that just stops may have been cut between two entries.
+    pub(crate) fn end_is_marked(&self) -> bool {
+        self.marked
+    }
+
     /// Reads to the end of the stream, past the archive's end, so that whoever hashes it has seen everything.
     pub(crate) fn drain(&mut self) -> Result<(), TarError> {
         let mut buffer = vec![0; 64 << 10];
@@ -177,6 +184,7 @@ impl<R: Read> TarReader<R> {
             }
         }
         self.ended = true;
+        self.marked = true;
         Ok(None)
     }
 
@@ -415,7 +423,10 @@ fn apply_records(entry: &mut Entry, records: &[Record]) -> Result<Option<sparse:
             _ if value.is_empty() && !key.starts_with(b"SCHILY.xattr.") => {}
             b"path" => entry.path.clone_from(value),
             b"linkpath" => entry.link.clone_from(value),
-            b"size" => entry.size = decimal(value).ok_or(TarError::Number("size"))?,
+            b"size" => {
+                let size = decimal(value).filter(|size| i64::try_from(*size).is_ok());
+                entry.size = size.ok_or(TarError::Number("size"))?;
+            }
             b"uid" => entry.uid = id(value, "uid")?,
             b"gid" => entry.gid = id(value, "gid")?,
             b"mtime" => entry.mtime = pax_time(value).ok_or(TarError::Number("mtime"))?,
@@ -430,4 +441,84 @@ fn apply_records(entry: &mut Entry, records: &[Record]) -> Result<Option<sparse:
         }
     }
     sparse.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One entry of each kind of extension, as a writer would make it.
+    fn archive() -> Vec<u8> {
+        let mut tar = crate::tarwrite::TarWriter::new(Vec::new(), 7);
+        tar.directory("d", 0o755).unwrap();
+        tar.file(&"long/".repeat(40), 0o644, b"content").unwrap();
+        tar.file("plain", 0o600, &[3; 700]).unwrap();
+        tar.finish().unwrap()
+    }
+
+    fn read_all(bytes: &[u8]) -> Result<Vec<Entry>, TarError> {
+        let mut tar = TarReader::new(bytes);
+        let mut entries = Vec::new();
+        while let Some(entry) = tar.next()? {
+            let mut buffer = [0; 100];
+            while tar.read_data(&mut buffer)? != 0 {}
+            entries.push(entry);
+        }
+        tar.drain()?;
+        Ok(entries)
+    }
+
+    #[test]
+    fn what_the_writer_writes_is_read_back() {
+        let entries = read_all(&archive()).unwrap();
+        assert_eq!(entries[0].kind, Kind::Directory);
+        assert_eq!(entries[1].path, "long/".repeat(40).as_bytes());
+        assert_eq!((entries[2].size, entries[2].mode, entries[2].mtime), (700, 0o600, (7, 0)));
+    }
+
+    #[test]
+    fn numbers_of_both_forms_are_read_and_others_refused() {
+        assert_eq!(number(b"0000644\0"), Some(0o644));
+        assert_eq!(number(b"    644 "), Some(0o644));
+        assert_eq!(number(b"\x80\0\0\x01\0"), Some(1 << 8));
+        assert_eq!(signed(b"\xff\xff\xff\xfe"), Some(-2));
+        for bad in [&b"8"[..], b"-1", b"\xff\xff", b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff", b""] {
+            assert_eq!(number(bad), None, "{bad:?}");
+        }
+        assert_eq!(pax_time(b"-1.25"), Some((-2, 750_000_000)));
+        assert_eq!(pax_time(b"1.0000000019"), Some((1, 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_to_an_archive_makes_the_reader_panic(
+            changes in proptest::collection::vec((0usize..4096, any::<u8>()), 1..8),
+            cut in 0usize..5000,
+        ) {
+            let mut bytes = archive();
+            for (at, value) in changes {
+                let at = at % bytes.len();
+                bytes[at] = value;
+                // A fitting checksum lets the damage through to the fields.
+                let start = at / BLOCK_BYTES * BLOCK_BYTES;
+                let block = &mut bytes[start..start + BLOCK_BYTES];
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            bytes.truncate(cut.max(1));
+            let _ = read_all(&bytes);
+        }
+
+        #[test]
+        fn no_extension_makes_the_reader_panic(records in proptest::collection::vec(any::<u8>(), 0..300), text in "[0-9]{1,3} (path|size|mtime|GNU.sparse.(map|size|major|realsize|offset|numbytes))=[0-9,.-]{0,30}\n") {
+            for bytes in [records.as_slice(), text.as_bytes()] {
+                if let Ok(records) = pax_records(bytes) {
+                    let mut entry = read_all(&archive()).unwrap().remove(2);
+                    let _ = apply_records(&mut entry, &records);
+                }
+            }
+        }
+    }
 }

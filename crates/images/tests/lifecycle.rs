@@ -392,3 +392,46 @@ impl Kept<'_> {
         self.images.save(&["app:1".to_owned()], &mut saved).unwrap();
     }
 }
+
+#[test]
+fn loads_and_removals_at_the_same_time_do_not_harm_one_another() {
+    let place = Place::new();
+    let base = layer("base");
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (place, base) = (&place, &base);
+            scope.spawn(move || {
+                let own = layer(&number.to_string());
+                let name = format!("app{number}:1");
+                for _ in 0..10 {
+                    place.load(&docker_archive(&name, &[base, &own])).unwrap();
+                    place.images.tag(&name, &format!("other{number}:1")).unwrap();
+                    let directories = place.images.resolve(&name).unwrap().directories;
+                    assert!(directories.iter().all(|directory| directory.join("text").exists()));
+                    place.images.remove(&name, false, &nobody).unwrap();
+                    place.images.remove(&format!("other{number}:1"), false, &nobody).unwrap();
+                }
+            });
+        }
+    });
+    assert!(place.images.list().unwrap().is_empty());
+    // What a removal had to leave, because a load counted on it, goes with the next one.
+    place.load(&docker_archive("last:1", &[&base])).unwrap();
+    place.images.remove("last:1", false, &nobody).unwrap();
+    assert!(place.kept().is_empty(), "{:?}", place.kept());
+}
+
+#[test]
+fn an_image_can_be_removed_while_it_is_saved() {
+    let place = Place::new();
+    let id = place.load(&docker_archive("app:1", &[&layer("1")])).unwrap()[0].id;
+    let saving = place.images.saving(&["app:1".to_owned()]).unwrap();
+    place.images.remove("app:1", false, &nobody).unwrap();
+    let mut saved = Vec::new();
+    saving.write(&mut saved).unwrap();
+    drop(saving);
+    assert_eq!(Place::new().load(&saved).unwrap()[0].id, id);
+    place.load(&docker_archive("other:1", &[&layer("2")])).unwrap();
+    place.images.remove("other:1", false, &nobody).unwrap();
+    assert!(place.kept().is_empty(), "{:?}", place.kept());
+}
