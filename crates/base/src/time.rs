@@ -91,7 +91,8 @@ impl Time {
             }
             _ => return None,
         };
-        let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset_seconds;
+        let seconds =
+            days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset_seconds;
         Some(Time(i128::from(seconds) * NANOS_PER_SECOND + nanos))
     }
 
@@ -106,7 +107,10 @@ impl Time {
     /// RFC 3339 with all nine decimals, as Docker stamps log lines.
     pub fn rfc3339_nine(self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", self.subsecond_nanos())
+        format!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z",
+            self.subsecond_nanos()
+        )
     }
 }
 
@@ -132,7 +136,8 @@ impl Serialize for Time {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Time::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not an RFC 3339 time")))
+        Time::parse_rfc3339(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not an RFC 3339 time")))
     }
 }
 
@@ -179,7 +184,14 @@ mod tests {
     fn offsets_and_decimals_are_read() {
         let read = Time::parse_rfc3339("2023-11-15T00:13:20.12+02:00").unwrap();
         assert_eq!(read.to_string(), "2023-11-14T22:13:20.12Z");
-        for bad in ["", "2023", "2023-13-01T00:00:00Z", "2023-11-15T00:13:20", "2023-11-15T00:13:20.Z", "é023-11-15T00:13:20Z"] {
+        for bad in [
+            "",
+            "2023",
+            "2023-13-01T00:00:00Z",
+            "2023-11-15T00:13:20",
+            "2023-11-15T00:13:20.Z",
+            "é023-11-15T00:13:20Z",
+        ] {
             assert_eq!(Time::parse_rfc3339(bad), None, "{bad}");
         }
     }

@@ -46,8 +46,10 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
         adopted.push(look(shared, record, booted));
     }
     if let Ok(bridge) = &shared.bridge {
-        let live: Vec<&Endpoint> =
-            adopted.iter().filter_map(|(record, live)| live.as_ref().and(record.observed.network.as_ref())).collect();
+        let live: Vec<&Endpoint> = adopted
+            .iter()
+            .filter_map(|(record, live)| live.as_ref().and(record.observed.network.as_ref()))
+            .collect();
         if let Err(error) = bridge.adopt(&live) {
             tracing::error!(%error, "the default bridge holds leftovers");
         }
@@ -111,8 +113,8 @@ fn find(shared: &Shared, record: &Record, booted: bool) -> Found {
     }
     let shim = Shim::new(shared.roots.shim(record.intent.id));
     let Some(status) = shim.status() else { return Found::Ended(killed, None) };
-    if let Some(code) = status.exit_code {
-        return Found::Ended(Exit { code, oom_killed: status.oom_killed }, status.finished_at);
+    if let Some(exit) = status.exit {
+        return Found::Ended(Exit { code: exit.code, oom_killed: exit.oom_killed }, Some(exit.finished_at));
     }
     let runtime = tokio::runtime::Handle::current();
     let watched = tokio::task::block_in_place(|| runtime.block_on(Watched::adopt(shim)));
@@ -162,10 +164,7 @@ fn sweep(shared: &Shared, records: &[Record]) {
 
 fn remove_stray(shared: &Shared, path: &Path, id: Option<ContainerId>) {
     if let Some(id) = id {
-        let group = runtime::cgroup::Group::new(
-            shared.cgroups.clone(),
-            &Path::new(&shared.cgroup_parent).join(id.to_string()),
-        );
+        let group = shared.host.group(&Path::new(&shared.cgroup_parent).join(id.to_string()));
         if group.exists() {
             // Its processes first: nobody is responsible for them any more.
             let gone = group.kill_all().and_then(|()| group.remove());

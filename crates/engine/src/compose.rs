@@ -8,8 +8,8 @@ use model::container::{MountSource, NetworkMode, Resources, Seccomp, Sharing};
 use model::{ContainerIntent, ContainerSpec};
 use platform::Error;
 use runtime::setup::{
-    Attached, Cgroup, Device, Limits, Log, Mount, MountKind, Namespace, Namespaces, Process, Propagation, Root, Setup,
-    Stdio,
+    Attached, Cgroup, Device, Limits, Log, Mount, MountKind, Namespace, Namespaces, Process, Propagation,
+    Root, Setup, Stdio,
 };
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,8 @@ pub(crate) const MASKED: [&str; 12] = [
 ];
 
 /// Shown to a container but not to be written. Docker's list.
-pub(crate) const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(crate) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// What was found out about the machine for this start.
 pub(crate) struct Found<'a> {
@@ -84,7 +85,11 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
     Ok(Setup {
         id: intent.id.to_string(),
         directory: found.directory.clone(),
-        root: Root::Overlay { lower: found.layers.clone(), upper: found.files.upper(), work: found.files.work() },
+        root: Root::Overlay {
+            lower: found.layers.clone(),
+            upper: found.files.upper(),
+            work: found.files.work(),
+        },
         root_read_only: spec.read_only,
         mounts: mounts(spec, &found)?,
         namespaces: namespaces(spec, &found),
@@ -151,7 +156,11 @@ fn namespaces(spec: &ContainerSpec, found: &Found<'_>) -> Namespaces {
 
 fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> {
     let privileged = spec.security.privileged;
-    let plain = |target: &str, kind: MountKind, read_only: bool| Mount { target: PathBuf::from(target), kind, read_only };
+    let plain = |target: &str, kind: MountKind, read_only: bool| Mount {
+        target: PathBuf::from(target),
+        kind,
+        read_only,
+    };
     let mut mounts = vec![
         plain("/proc", MountKind::Proc, false),
         plain("/dev", MountKind::Dev, false),
@@ -224,7 +233,9 @@ pub(crate) fn limits(resources: &Resources) -> Limits {
             let quota = u128::from(nano) * u128::from(CPU_PERIOD_US) / 1_000_000_000;
             (i64::try_from(quota).ok(), Some(CPU_PERIOD_US))
         }
-        _ => (resources.cpu_quota_us.filter(|quota| *quota != 0), resources.cpu_period_us.filter(|us| *us > 0)),
+        _ => {
+            (resources.cpu_quota_us.filter(|quota| *quota != 0), resources.cpu_period_us.filter(|us| *us > 0))
+        }
     };
     let positive = |value: Option<u64>| value.filter(|value| *value > 0);
     Limits {
@@ -272,7 +283,9 @@ pub(crate) fn capabilities(spec: &ContainerSpec) -> Result<Vec<String>, Error> {
     let security = &spec.security;
     match plan::capabilities::kept(security.privileged, &security.cap_add, &security.cap_drop) {
         Ok(kept) => Ok(kept.into_iter().map(str::to_owned).collect()),
-        Err(plan::capabilities::Unknown(name)) => Err(Error::invalid(format!("unknown capability: \"{name}\""))),
+        Err(plan::capabilities::Unknown(name)) => {
+            Err(Error::invalid(format!("unknown capability: \"{name}\"")))
+        }
     }
 }
 

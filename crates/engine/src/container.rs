@@ -43,18 +43,50 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What can be asked of a container.
 pub(crate) enum Request {
-    Start { reply: Reply<()> },
-    Stop { options: StopOptions, then_start: bool, reply: Reply<()> },
+    Start {
+        reply: Reply<()>,
+    },
+    Stop {
+        options: StopOptions,
+        then_start: bool,
+        reply: Reply<()>,
+    },
     /// The daemon is about to end and takes its containers along.
-    Leave { reply: Reply<()> },
-    Kill { name: String, signal: i32, reply: Reply<()> },
-    Pause { reply: Reply<()> },
-    Unpause { reply: Reply<()> },
-    Rename { name: String, reply: Reply<()> },
-    Update { change: Box<Change>, reply: Reply<()> },
-    Remove { options: RemoveOptions, reply: Reply<()> },
-    Attach { streams: Streams, reply: Reply<UnixStream> },
-    Resize { rows: u16, columns: u16, reply: Reply<()> },
+    Leave {
+        reply: Reply<()>,
+    },
+    Kill {
+        name: String,
+        signal: i32,
+        reply: Reply<()>,
+    },
+    Pause {
+        reply: Reply<()>,
+    },
+    Unpause {
+        reply: Reply<()>,
+    },
+    Rename {
+        name: String,
+        reply: Reply<()>,
+    },
+    Update {
+        change: Box<Change>,
+        reply: Reply<()>,
+    },
+    Remove {
+        options: RemoveOptions,
+        reply: Reply<()>,
+    },
+    Attach {
+        streams: Streams,
+        reply: Reply<UnixStream>,
+    },
+    Resize {
+        rows: u16,
+        columns: u16,
+        reply: Reply<()>,
+    },
 }
 
 /// New limits and policy.
@@ -127,7 +159,8 @@ pub(crate) fn spawn(
         removed: false,
     };
     let (publish, seen) = watch::channel(snapshot);
-    let state = live.map_or(State::Resting, |watched| State::Live(Box::new(Live { watched, stopping: None })));
+    let state =
+        live.map_or(State::Resting, |watched| State::Live(Box::new(Live { watched, stopping: None })));
     let shared = Arc::clone(shared);
     let task = Task { shared, intent, observed, state, exits: 0, last_exit, clients: Vec::new(), publish };
     tokio::spawn(task.run(requests));
@@ -154,6 +187,8 @@ pub(crate) async fn stop_all(shared: &Arc<Shared>) {
 impl Task {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         self.converge().await;
+        // One that ended while no daemon lived.
+        self.remove_if_automatic().await;
         while !matches!(self.state, State::Gone) {
             match self.wake(&mut requests).await {
                 Woken::Request(Some(request)) => self.handle(request).await,
@@ -217,7 +252,9 @@ impl Task {
                 let answer = self.asked_to_start().await;
                 let _ = reply.send(answer);
             }
-            Request::Stop { options, then_start, reply } => self.asked_to_stop(options, then_start, reply).await,
+            Request::Stop { options, then_start, reply } => {
+                self.asked_to_stop(options, then_start, reply).await
+            }
             Request::Leave { reply } => self.leave(reply).await,
             Request::Kill { name, signal, reply } => {
                 let answer = self.kill(&name, signal).await;
@@ -391,16 +428,19 @@ impl Task {
 
     /// Sends the stop signal and sets the alarm for SIGKILL. Whoever asks while it lasts waits along.
     async fn begin_stop(&mut self, options: StopOptions, mut waiters: Vec<Reply<()>>, then_start: bool) {
-        let timeout = options.timeout_seconds.or(self.intent.spec.stop_timeout_seconds).unwrap_or(STOP_TIMEOUT_SECONDS);
+        let timeout =
+            options.timeout_seconds.or(self.intent.spec.stop_timeout_seconds).unwrap_or(STOP_TIMEOUT_SECONDS);
         let own_signal = self.stop_signal();
-        let number = options.signal.as_deref().map_or(own_signal, |text| signal::parse(text).unwrap_or(own_signal));
+        let number =
+            options.signal.as_deref().map_or(own_signal, |text| signal::parse(text).unwrap_or(own_signal));
         let State::Live(live) = &mut self.state else { return };
         let mut then_remove = None;
         if let Some(earlier) = live.stopping.take() {
             waiters.extend(earlier.waiters);
             then_remove = earlier.then_remove;
         }
-        let deadline = u64::try_from(timeout).ok().map(|s| Box::pin(tokio::time::sleep(Duration::from_secs(s))));
+        let deadline =
+            u64::try_from(timeout).ok().map(|s| Box::pin(tokio::time::sleep(Duration::from_secs(s))));
         live.stopping = Some(Stopping { deadline, waiters, then_start, then_remove, leaving: false });
         self.signal(number).await;
     }
@@ -435,8 +475,13 @@ impl Task {
                 && live.stopping.is_none()
             {
                 let (waiters, then_remove) = (Vec::new(), None);
-                live.stopping =
-                    Some(Stopping { deadline: None, waiters, then_start: false, then_remove, leaving: false });
+                live.stopping = Some(Stopping {
+                    deadline: None,
+                    waiters,
+                    then_start: false,
+                    then_remove,
+                    leaving: false,
+                });
             }
         }
         self.shared.tell_container("kill", &self.intent, &[("signal", number.to_string())]);
@@ -537,7 +582,8 @@ impl Task {
     /// Lets the restart policy decide after an end that nobody asked for.
     async fn after_exit(&mut self, exit: Exit) {
         let now = self.shared.clock.now();
-        let after = life::after_exit(self.intent.spec.restart, self.intent.desired, &self.observed, exit, now);
+        let after =
+            life::after_exit(self.intent.spec.restart, self.intent.desired, &self.observed, exit, now);
         self.intent.desired = after.desired;
         self.observed.phase = after.phase;
         self.observed.restarts = after.restarts;
@@ -560,7 +606,9 @@ impl Task {
             (Phase::Paused { .. }, true) => {
                 return Err(Error::conflict(format!("container {id} is already paused")));
             }
-            (Phase::Running { .. }, false) => return Err(Error::conflict(format!("container {id} is not paused"))),
+            (Phase::Running { .. }, false) => {
+                return Err(Error::conflict(format!("container {id} is not paused")));
+            }
             _ => return Err(self.not_running()),
         };
         self.publish();
@@ -613,7 +661,8 @@ impl Task {
                 self.intent.id
             )));
         }
-        let failed = |error: std::io::Error| Error::failed(format!("make a stream for an attached client: {error}"));
+        let failed =
+            |error: std::io::Error| Error::failed(format!("make a stream for an attached client: {error}"));
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let ours = UnixStream::from_std(ours).map_err(failed)?;
@@ -641,7 +690,8 @@ impl Task {
             let mut waiters = live.stopping.take().map(|earlier| earlier.waiters).unwrap_or_default();
             waiters.push(reply);
             let then_remove = Some(options);
-            live.stopping = Some(Stopping { deadline: None, waiters, then_start: false, then_remove, leaving: false });
+            live.stopping =
+                Some(Stopping { deadline: None, waiters, then_start: false, then_remove, leaving: false });
             self.signal(signal::KILL).await;
             return;
         }

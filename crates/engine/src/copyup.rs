@@ -21,9 +21,8 @@ const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
 
 /// Copies what the layers (the top one first) have at `path` into the directory `target`. Nothing at `path` is no error.
 pub(crate) fn copy(layers: &[PathBuf], path: &Path, target: &Path) -> Result<(), Error> {
-    let failed = |what: &str, error: Errno| {
-        Error::failed(format!("{what} {} of the image: {error}", path.display()))
-    };
+    let failed =
+        |what: &str, error: Errno| Error::failed(format!("{what} {} of the image: {error}", path.display()));
     let root = view(layers).map_err(|error| failed("show", error))?;
     let inside = path.strip_prefix("/").unwrap_or(path);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -168,7 +167,8 @@ mod tests {
     #[test]
     fn the_upper_layers_files_win_and_links_stay_links() {
         let root = tempfile::tempdir().unwrap();
-        let (top, bottom, target) = (root.path().join("top"), root.path().join("bottom"), root.path().join("target"));
+        let (top, bottom, target) =
+            (root.path().join("top"), root.path().join("bottom"), root.path().join("target"));
         for directory in [&top.join("data"), &bottom.join("data/sub"), &target] {
             std::fs::create_dir_all(directory).unwrap();
         }
@@ -193,7 +193,8 @@ mod tests {
         std::fs::write(layer.join("etc/inside"), "").unwrap();
         symlink("../../../../etc", layer.join("data")).unwrap();
         copy(&[layer], Path::new("/data"), &target).unwrap();
-        let names: Vec<_> = std::fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["inside"]);
     }
 

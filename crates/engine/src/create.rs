@@ -3,7 +3,6 @@
 use crate::registry::{Handle, no_such};
 use crate::volumes::Volumes;
 use crate::{Shared, compose, container, machine, signal};
-use base::Chain;
 use model::container::{MountSource, NetworkMode, Resources, RestartPolicy, Sharing};
 use model::{ContainerId, ContainerIntent, ContainerSpec, Desired, Observed};
 use plan::merge::{self, Defaults};
@@ -117,7 +116,9 @@ fn check(shared: &Shared, spec: &mut ContainerSpec) -> Result<(), Error> {
     if let NetworkMode::Container(name) = &mut spec.network {
         by_id(name)?;
         if !spec.ports.is_empty() || spec.publish_all {
-            return Err(Error::invalid("conflicting options: port publishing and the container type network mode"));
+            return Err(Error::invalid(
+                "conflicting options: port publishing and the container type network mode",
+            ));
         }
     }
     for sharing in [&mut spec.pid, &mut spec.ipc, &mut spec.uts] {
@@ -170,7 +171,9 @@ pub(crate) fn checked_resources(shared: &Shared, resources: &Resources) -> Resul
             ));
         }
     } else if resources.memory_swap_bytes.is_some_and(|swap| swap > 0) {
-        return Err(Error::invalid("You should always set the Memory limit when using Memoryswap limit, see usage"));
+        return Err(Error::invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
     }
     let cpus = u64::from(machine::cpus());
     if resources.nano_cpus.is_some_and(|nano| nano > cpus * 1_000_000_000) {
@@ -178,7 +181,9 @@ pub(crate) fn checked_resources(shared: &Shared, resources: &Resources) -> Resul
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));
     }
-    if resources.nano_cpus.is_some_and(|nano| nano > 0) && resources.cpu_quota_us.is_some_and(|quota| quota > 0) {
+    if resources.nano_cpus.is_some_and(|nano| nano > 0)
+        && resources.cpu_quota_us.is_some_and(|quota| quota > 0)
+    {
         return Err(Error::invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set"));
     }
     for (list, what) in [(&resources.cpuset_cpus, "CPUs"), (&resources.cpuset_mems, "memory nodes")] {
@@ -186,7 +191,7 @@ pub(crate) fn checked_resources(shared: &Shared, resources: &Resources) -> Resul
         check_set(list, what, if what == "CPUs" { cpus } else { u64::MAX })?;
     }
     let mut warnings = Vec::new();
-    if resources.oom_kill_disable && !shared.cgroups.is_v1() {
+    if resources.oom_kill_disable && !shared.host.layout().is_v1() {
         warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
     }
     Ok(warnings)

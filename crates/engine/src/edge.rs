@@ -76,11 +76,13 @@ impl Edge {
     }
 
     fn write(&self, book: &Book) -> Result<(), Error> {
-        edge::write_view(&self.directory, &book.ports).map_err(|error| self.failed("write the view of", Chain(&error)))
+        edge::write_view(&self.directory, &book.ports)
+            .map_err(|error| self.failed("write the view of", Chain(&error)))
     }
 
     fn serve(&self, network: &Network, book: &mut Book) -> Result<(), Error> {
-        std::fs::create_dir_all(&self.directory).map_err(|error| self.failed("make the directory of", error))?;
+        std::fs::create_dir_all(&self.directory)
+            .map_err(|error| self.failed("make the directory of", error))?;
         self.write(book)?;
         let mut client = match edge::Client::connect(&self.directory) {
             Ok(client) => client,

@@ -31,7 +31,8 @@ impl Events {
         id: impl ToString,
         attributes: BTreeMap<String, String>,
     ) {
-        let event = Event { time, kind, action: action.into(), actor: Actor { id: id.to_string(), attributes } };
+        let event =
+            Event { time, kind, action: action.into(), actor: Actor { id: id.to_string(), attributes } };
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         if past.len() == PAST_EVENTS_MAX {
             past.pop_front();
@@ -60,10 +61,19 @@ mod tests {
     fn the_past_is_bounded_and_ordered() {
         let events = Events::new();
         for second in 0..2000 {
-            events.tell(Time::from_unix_seconds(second), EventKind::Container, "start", second, BTreeMap::new());
+            events.tell(
+                Time::from_unix_seconds(second),
+                EventKind::Container,
+                "start",
+                second,
+                BTreeMap::new(),
+            );
         }
         let past = events.between(Time::from_unix_seconds(0), Time::from_unix_seconds(1500));
-        assert_eq!(past.first().map(|event| event.time), Some(Time::from_unix_seconds(2000 - PAST_EVENTS_MAX as i64)));
+        assert_eq!(
+            past.first().map(|event| event.time),
+            Some(Time::from_unix_seconds(2000 - PAST_EVENTS_MAX as i64))
+        );
         assert_eq!(past.last().map(|event| event.time), Some(Time::from_unix_seconds(1500)));
     }
 }

@@ -5,10 +5,12 @@
 
 use crate::Shared;
 use crate::shim::{Shim, Watched};
+use crate::start;
 use base::Chain;
 use model::{ContainerId, ExecId, Phase};
 use platform::{Error, ExecRequest, ExecState, Stream, Streams};
-use runtime::setup::{Attached, Process, Stdio};
+use runtime::setup::{Attached, ContainerProcess, ExecSetup, Process, Stdio};
+use runtime::shim::wire::FailureKind;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream as BlockingStream;
@@ -97,7 +99,9 @@ pub(crate) fn create(shared: &Shared, name: &str, request: ExecRequest) -> Resul
     match handle.snapshot().observed.phase {
         Phase::Running { .. } => {}
         Phase::Paused { .. } => {
-            return Err(Error::conflict(format!("Container {name} is paused, unpause the container before exec")));
+            return Err(Error::conflict(format!(
+                "Container {name} is paused, unpause the container before exec"
+            )));
         }
         _ => return Err(Error::conflict(format!("container {id} is not running"))),
     }
@@ -119,7 +123,7 @@ pub(crate) async fn resize(shared: &Shared, id: &str, rows: u16, columns: u16) -
 }
 
 /// Starts a prepared process; with `attach` the stream carries its input and output.
-pub(crate) async fn start(
+pub(crate) async fn start_prepared(
     shared: &Arc<Shared>,
     id: &str,
     attach: bool,
@@ -133,17 +137,20 @@ pub(crate) async fn start(
     request.terminal_size = size.or(request.terminal_size);
     let (_, handle) = shared.registry.find(&container.to_string())?;
     let snapshot = handle.snapshot();
-    let Phase::Running { pid } = snapshot.observed.phase else {
+    let status = Shim::new(shared.roots.shim(container)).status();
+    let (Phase::Running { .. }, Some(status)) = (&snapshot.observed.phase, status) else {
         return Err(Error::conflict(format!("container {container} is not running")));
     };
+    let process = ContainerProcess { pid: status.pid, start_ticks: status.start_ticks };
     let failed = |error: std::io::Error| Error::failed(format!("make the stream of an exec: {error}"));
     let (ours, theirs) = BlockingStream::pair().map_err(failed)?;
     let directory = shared.roots.shim(container).join("exec").join(exec.to_string());
     let job = {
-        let (shared, intent, directory) = (Arc::clone(shared), Arc::clone(&snapshot.intent), directory.clone());
+        let (shared, intent, directory) =
+            (Arc::clone(shared), Arc::clone(&snapshot.intent), directory.clone());
         let request = request.clone();
         tokio::task::spawn_blocking(move || {
-            spawn(&shared, &intent, pid, exec, &request, &directory, attach.then_some(theirs))
+            spawn(&shared, &intent, process, exec, &request, &directory, attach.then_some(theirs))
         })
     };
     let outcome = job.await.unwrap_or_else(|error| Err(Error::failed(format!("start an exec: {error}"))));
@@ -162,10 +169,10 @@ pub(crate) async fn start(
     shared.tell_container(&format!("exec_start: {}", request.args.join(" ")), &snapshot.intent, &[]);
     let shim = Shim::new(directory.clone());
     shared.execs.with(id, |entry| {
-        entry.state = State::Running { pid: started.pid, shim: shim.clone() };
+        entry.state = State::Running { pid: start::pid_number(started.pid), shim: shim.clone() };
         Ok(())
     })?;
-    let watched = Watched::begin(shim, Some(started.shim)).await;
+    let watched = Watched::begin(shim, Some(started.shim.pidfd)).await;
     tokio::spawn(follow(Arc::clone(shared), exec, watched, directory, snapshot.intent));
     if !attach {
         return Ok(None);
@@ -202,7 +209,7 @@ async fn follow(
 fn spawn(
     shared: &Shared,
     intent: &model::ContainerIntent,
-    container_pid: i32,
+    container: ContainerProcess,
     exec: ExecId,
     request: &ExecRequest,
     directory: &std::path::Path,
@@ -213,10 +220,10 @@ fn spawn(
     let Streams { stdin, stdout, stderr } = request.streams;
     let streams = runtime::setup::Streams { stdin, stdout, stderr };
     let attached = client.as_ref().map(|client| Attached { descriptor: client.as_raw_fd(), streams });
-    let setup = runtime::ExecSetup {
+    let setup = ExecSetup {
         id: exec.to_string(),
         directory: directory.to_owned(),
-        container_pid,
+        container,
         cgroup: crate::compose::cgroup_path(&shared.cgroup_parent, intent),
         process: process(intent, request)?,
         stdio: Stdio {
@@ -226,10 +233,13 @@ fn spawn(
         },
     };
     let inherited: Vec<_> = client.iter().map(|client| (client.as_fd(), client.as_raw_fd())).collect();
-    runtime::exec(&shared.program, &setup, &inherited).map_err(|error| {
-        let message = format!("OCI runtime exec failed: exec failed: unable to start container process: {}", Chain(&error));
-        match error.kind() {
-            runtime::FailureKind::Other => Error::failed(message),
+    runtime::exec(&shared.host, &setup, &inherited).map_err(|error| {
+        let message = format!(
+            "OCI runtime exec failed: exec failed: unable to start container process: {}",
+            Chain(&error)
+        );
+        match start::kind(&error) {
+            FailureKind::Other => Error::failed(message),
             _ => Error::invalid(message),
         }
     })

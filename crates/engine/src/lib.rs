@@ -47,7 +47,6 @@ use base::{Chain, Clock, Time};
 use model::{ContainerIntent, DaemonId};
 use platform::{Doors, Error, EventKind};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::Notify;
@@ -81,8 +80,8 @@ pub(crate) struct Shared {
     samples: stats::Samples,
     volumes: volumes::Volumes,
     images: Arc<images::Images>,
-    program: runtime::ShimProgram,
-    cgroups: runtime::cgroup::Layout,
+    /// The shim program and the machine's control groups.
+    host: runtime::Host,
     /// The daemon's part of each container's control group path.
     cgroup_parent: String,
     /// The default bridge, or why there is none; containers without it still work then.
@@ -109,7 +108,8 @@ impl Engine {
             std::fs::create_dir_all(&directory)
                 .map_err(|error| failed(&format!("make {}", directory.display()), error.to_string()))?;
         }
-        let store = Store::open(&roots.table()).map_err(|error| failed("open the table", Chain(&error).to_string()))?;
+        let store = Store::open(&roots.table())
+            .map_err(|error| failed("open the table", Chain(&error).to_string()))?;
         let store = Arc::new(store);
         let images = images::Images::open(&roots.images(), Arc::clone(&store), clock)
             .map_err(|error| failed("open the images", Chain(&error).to_string()))?;
@@ -121,8 +121,8 @@ impl Engine {
         }
         let program = runtime::ShimProgram::new(shim)
             .map_err(|error| failed("make the shim program ready", Chain(&error).to_string()))?;
-        let cgroups = runtime::cgroup::Layout::detect()
-            .map_err(|error| failed("find the control groups", Chain(&error).to_string()))?;
+        let host = runtime::Host::new(program)
+            .map_err(|error| failed("look at the machine", Chain(&error).to_string()))?;
         let cgroup_parent = format!("bocage-{}", identity.daemon);
         let shared = Arc::new(Shared {
             volumes: volumes::Volumes::new(roots.volumes()),
@@ -138,8 +138,7 @@ impl Engine {
             execs: exec::Execs::default(),
             samples: stats::Samples::default(),
             images: Arc::new(images),
-            program,
-            cgroups,
+            host,
             cgroup_parent,
             bridge,
             stop: Notify::new(),
@@ -174,10 +173,7 @@ impl Engine {
             if let Err(error) = bridge.network().destroy() {
                 tracing::warn!(error = %Chain(&error), "part of the default bridge is left");
             }
-            let parent = runtime::cgroup::Group::new(
-                self.shared.cgroups.clone(),
-                std::path::Path::new(&self.shared.cgroup_parent),
-            );
+            let parent = self.shared.host.group(std::path::Path::new(&self.shared.cgroup_parent));
             if let Err(error) = parent.remove() {
                 tracing::warn!(error = %Chain(&error), "the daemon's control group is left");
             }
@@ -202,8 +198,7 @@ fn open_bridge(
 impl Shared {
     /// A container's control group.
     fn group(&self, intent: &ContainerIntent) -> runtime::cgroup::Group {
-        let path: PathBuf = compose::cgroup_path(&self.cgroup_parent, intent);
-        runtime::cgroup::Group::new(self.cgroups.clone(), &path)
+        self.host.group(&compose::cgroup_path(&self.cgroup_parent, intent))
     }
 
     /// Freezes a container's processes, or lets them go on.
@@ -211,7 +206,9 @@ impl Shared {
         let group = self.group(intent);
         let id = intent.id;
         doors::blocking(move || {
-            group.freeze(on).map_err(|error| Error::failed(format!("freeze container {id}: {}", Chain(&error))))
+            group
+                .freeze(on)
+                .map_err(|error| Error::failed(format!("freeze container {id}: {}", Chain(&error))))
         })
         .await
     }

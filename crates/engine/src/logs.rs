@@ -9,7 +9,8 @@ use base::Chain;
 use bytes::Bytes;
 use model::Phase;
 use platform::{Error, LogLine, LogRequest, LogStream};
-use runtime::log::{Reader, Record, Stream};
+use runtime::log::{Query, Reader, Record};
+use runtime::shim::wire::Stream;
 use rustix::fs::inotify;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,13 +59,14 @@ enum Stop {
 impl Follower {
     async fn run(mut self) -> Result<(), Error> {
         let watch = if self.request.follow { Some(self.watch()?) } else { None };
-        let mut reader = Reader::open(&self.directory);
-        let mut tail = self.request.tail;
+        let tail = self.request.tail.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX));
+        let query = Query { tail, since: self.request.since, until: None };
+        let mut reader = Reader::open(&self.directory, query).map_err(|error| unreadable(&error))?;
         loop {
             // Asked before reading: what was written until then is certainly read.
             let runs = self.runs();
             let stop;
-            (reader, stop) = self.pump(reader, tail.take()).await?;
+            (reader, stop) = self.pump(reader).await?;
             match (&watch, stop) {
                 (_, Stop::Done) | (None, Stop::CaughtUp) => return Ok(()),
                 (Some(_), Stop::CaughtUp) if !runs => return Ok(()),
@@ -88,27 +90,26 @@ impl Follower {
     }
 
     fn watch(&self) -> Result<AsyncFd<rustix::fd::OwnedFd>, Error> {
-        let failed = |error: std::io::Error| Error::failed(format!("watch {}: {error}", self.directory.display()));
+        let failed =
+            |error: std::io::Error| Error::failed(format!("watch {}: {error}", self.directory.display()));
         std::fs::create_dir_all(&self.directory).map_err(failed)?;
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let watch = inotify::init(flags).map_err(|error| failed(error.into()))?;
-        let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        let events =
+            inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&watch, &self.directory, events).map_err(|error| failed(error.into()))?;
-        AsyncFd::new(watch).map_err(failed)
+        crate::shim::register(watch).map_err(failed)
     }
 
     /// Sends what can be read now. Reading blocks, so it is done on a thread that may.
-    async fn pump(&self, mut reader: Reader, tail: Option<u64>) -> Result<(Reader, Stop), Error> {
+    async fn pump(&self, mut reader: Reader) -> Result<(Reader, Stop), Error> {
         let (sender, request) = (self.sender.clone(), self.request.clone());
         let job = tokio::task::spawn_blocking(move || {
-            if let Some(lines) = tail {
-                reader.seek_tail(lines, |record| wanted_stream(&request, record))?;
-            }
             while let Some(record) = reader.next()? {
                 if request.until.is_some_and(|until| record.time > until) {
                     return Ok((reader, Stop::Done));
                 }
-                if !wanted_stream(&request, &record) || request.since.is_some_and(|since| record.time < since) {
+                if !wanted_stream(&request, &record) {
                     continue;
                 }
                 if sender.blocking_send(line(record)).is_err() {
@@ -119,13 +120,14 @@ impl Follower {
         });
         match job.await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => {
-                let error: runtime::log::Error = error;
-                Err(Error::failed(Chain(&error).to_string()))
-            }
+            Ok(Err(error)) => Err(unreadable(&error)),
             Err(error) => Err(Error::failed(format!("read a log: {error}"))),
         }
     }
+}
+
+fn unreadable(error: &runtime::log::Error) -> Error {
+    Error::failed(Chain(error).to_string())
 }
 
 fn wanted_stream(request: &LogRequest, record: &Record) -> bool {
@@ -140,7 +142,7 @@ fn line(record: Record) -> LogLine {
         Stream::Stdout => LogStream::Stdout,
         Stream::Stderr => LogStream::Stderr,
     };
-    LogLine { time: record.time, stream, bytes: Bytes::from(record.bytes) }
+    LogLine { time: record.time, stream, bytes: Bytes::from(record.text) }
 }
 
 /// Waits until something happened in the watched directory, and forgets what it was.

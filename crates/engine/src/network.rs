@@ -31,7 +31,9 @@ struct Book {
 impl Book {
     fn is_taken(&self, protocol: Protocol, port: u16, host: Option<IpAddr>) -> bool {
         let taken = self.ports.get(&(protocol, port));
-        taken.is_some_and(|hosts| hosts.iter().any(|other| other.is_none() || host.is_none() || *other == host))
+        taken.is_some_and(|hosts| {
+            hosts.iter().any(|other| other.is_none() || host.is_none() || *other == host)
+        })
     }
 
     fn take(&mut self, published: &Published) {
@@ -164,7 +166,8 @@ impl Bridge {
         let failed = |what: &str, error: &net::Error| {
             Error::failed(format!("{what} of container {}: {}", intent.id.short(), Chain(error)))
         };
-        let namespace = self.network.namespace().map_err(|error| failed("make the network namespace", &error))?;
+        let namespace =
+            self.network.namespace().map_err(|error| failed("make the network namespace", &error))?;
         let place = net::Endpoint { address: endpoint.address, mac: endpoint.mac };
         self.network.attach(&namespace, &place).map_err(|error| failed("connect the network", &error))?;
         let ports = published_ports(endpoint);
@@ -195,7 +198,10 @@ impl Bridge {
             let published = Published { inside: binding.inside, host: binding.host, host_port: port };
             let mut book = self.book();
             if book.is_taken(protocol, port, binding.host) {
-                refusal = Error::failed(format!("{prefix}: Bind for {}: port is already allocated", at(shown, port)));
+                refusal = Error::failed(format!(
+                    "{prefix}: Bind for {}: port is already allocated",
+                    at(shown, port)
+                ));
                 continue;
             }
             if let Err(error) = Network::probe_port(&published_port(address, &published)) {

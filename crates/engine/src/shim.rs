@@ -43,8 +43,9 @@ impl Shim {
 
     /// Sends one request and leaves the stream behind its answer.
     async fn ask(&self, request: &wire::Request) -> Result<UnixStream, Error> {
-        let failed =
-            |what: &str, why: String| Error::failed(format!("{what} the shim in {}: {why}", self.directory.display()));
+        let failed = |what: &str, why: String| {
+            Error::failed(format!("{what} the shim in {}: {why}", self.directory.display()))
+        };
         let mut stream = self.connect().await.map_err(|error| failed("reach", error.to_string()))?;
         let mut line = serde_json::to_vec(request).map_err(|error| failed("ask", error.to_string()))?;
         line.push(b'\n');
@@ -88,12 +89,14 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
             byte => line.push(byte),
         }
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("an answer has more than {ANSWER_BYTES_MAX} bytes")))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("an answer has more than {ANSWER_BYTES_MAX} bytes"),
+    ))
 }
 
 fn status(directory: &Path) -> Option<wire::Status> {
-    let bytes = base::file::read_if_there(&directory.join(wire::STATUS)).ok()??;
-    serde_json::from_slice(&bytes).ok()
+    wire::Status::read(directory).ok()?
 }
 
 /// A process whose end will be heard of.
@@ -117,7 +120,10 @@ impl Watched {
             }
             Err(_) if shim.status().is_some() => None,
             Err(error) => {
-                return Err(Error::failed(format!("reach the shim in {}: {error}", shim.directory.display())));
+                return Err(Error::failed(format!(
+                    "reach the shim in {}: {error}",
+                    shim.directory.display()
+                )));
             }
         };
         let finished = Arc::new(OnceLock::new());
@@ -132,11 +138,9 @@ impl Watched {
                 reap(child).await;
             }
             match status(&directory) {
-                Some(wire::Status { exit_code: Some(code), oom_killed, finished_at, .. }) => {
-                    if let Some(at) = finished_at {
-                        let _ = told.set(at);
-                    }
-                    Exit { code, oom_killed }
+                Some(wire::Status { exit: Some(exit), .. }) => {
+                    let _ = told.set(exit.finished_at);
+                    Exit { code: exit.code, oom_killed: exit.oom_killed }
                 }
                 _ => Exit { code: KILLED_WITH_ITS_SHIM, oom_killed: false },
             }
@@ -168,10 +172,21 @@ impl Watched {
     }
 }
 
+/// Gives a descriptor to the asynchronous runtime.
+#[expect(
+    deprecated,
+    reason = "the sound way is unsafe; an `OwnedFd` cannot be closed or exchanged behind its back"
+)]
+pub(crate) fn register(
+    descriptor: std::os::fd::OwnedFd,
+) -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+    tokio::io::unix::AsyncFd::new(descriptor)
+}
+
 /// Waits for a child by its pidfd, and takes its status so that it does not stay as a zombie.
 pub(crate) async fn reap(child: std::os::fd::OwnedFd) {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let Ok(child) = tokio::io::unix::AsyncFd::new(child) else { return };
+    let Ok(child) = register(child) else { return };
     let _ = child.readable().await;
     let _ = waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(child.get_ref())), WaitIdOptions::EXITED);
 }

@@ -17,6 +17,7 @@ use model::observed::Endpoint;
 use model::{ContainerIntent, Phase};
 use platform::{Error, Streams};
 use runtime::setup::{Attached, Namespace};
+use runtime::shim::wire::FailureKind;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -66,8 +67,8 @@ pub(crate) async fn start(
         match make(&shared, &intent, &clients, &mut endpoint) {
             Ok(process) => {
                 let shim = Shim::new(shared.roots.shim(intent.id));
-                let watched = runtime.block_on(Watched::begin(shim, Some(process.shim)))?;
-                Ok(Started { pid: process.pid, at: process.started_at, endpoint, watched })
+                let watched = runtime.block_on(Watched::begin(shim, Some(process.shim.pidfd)))?;
+                Ok(Started { pid: pid_number(process.pid), at: process.started_at, endpoint, watched })
             }
             Err(failure) => {
                 clean_up_now(&shared, &intent, endpoint.as_ref());
@@ -122,20 +123,21 @@ fn make(
     for mount in &intent.spec.mounts {
         bind_source(&mount.source)?;
     }
-    let layers = shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
+    let layers =
+        shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
     shared.volumes.fill(intent, &layers)?;
     let shared_with = shared_processes(shared, intent)?;
     let (network, namespace) = connect(shared, intent, endpoint)?;
     let etc = etc_files(shared, intent, endpoint.as_ref())?;
-    let mut inherited: Vec<(&dyn AsFd, i32)> = Vec::new();
+    let mut inherited = Vec::new();
     let mut attached = Vec::new();
     for (socket, Streams { stdin, stdout, stderr }) in clients {
         let streams = runtime::setup::Streams { stdin: *stdin, stdout: *stdout, stderr: *stderr };
         attached.push(Attached { descriptor: socket.as_raw_fd(), streams });
-        inherited.push((socket, socket.as_raw_fd()));
+        inherited.push((socket.as_fd(), socket.as_raw_fd()));
     }
     if let Some(namespace) = &namespace {
-        inherited.push((namespace, namespace.as_fd().as_raw_fd()));
+        inherited.push((namespace.as_fd(), namespace.as_raw_fd()));
     }
     let found = Found {
         layers,
@@ -149,11 +151,11 @@ fn make(
         clients: attached,
     };
     let setup = compose::setup(intent, found)?;
-    runtime::start(&shared.program, &setup, &descriptors(&inherited)).map_err(|error| {
-        let exit_code = match error.kind() {
-            runtime::FailureKind::NotFound => NOT_FOUND,
-            runtime::FailureKind::NotExecutable => NOT_EXECUTABLE,
-            runtime::FailureKind::Other => NOT_STARTED,
+    runtime::start(&shared.host, &setup, &inherited).map_err(|error| {
+        let exit_code = match kind(&error) {
+            FailureKind::NotFound => NOT_FOUND,
+            FailureKind::NotExecutable => NOT_EXECUTABLE,
+            FailureKind::Other => NOT_STARTED,
         };
         let message = format!("unable to start container process: {}", Chain(&error));
         // What the user named cannot be run: the request is to blame, as Docker has it.
@@ -162,8 +164,17 @@ fn make(
     })
 }
 
-fn descriptors<'a>(inherited: &[(&'a dyn AsFd, i32)]) -> Vec<(std::os::fd::BorrowedFd<'a>, i32)> {
-    inherited.iter().map(|(fd, number)| (fd.as_fd(), *number)).collect()
+/// What a client's exit code depends on.
+pub(crate) fn kind(error: &runtime::Error) -> FailureKind {
+    match error {
+        runtime::Error::Start { failure } => failure.kind,
+        _ => FailureKind::Other,
+    }
+}
+
+/// A process id as the rest of the engine has them.
+pub(crate) fn pid_number(pid: u32) -> i32 {
+    i32::try_from(pid).unwrap_or(i32::MAX)
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
@@ -175,9 +186,8 @@ fn bind_source(source: &MountSource) -> Result<(), Error> {
     let MountSource::Bind { path, create, .. } = source else { return Ok(()) };
     match fs::metadata(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && *create => {
-            fs::create_dir_all(path).map_err(|error| failed("make the directory to be mounted", Path::new(path), &error))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && *create => fs::create_dir_all(path)
+            .map_err(|error| failed("make the directory to be mounted", Path::new(path), &error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::invalid(format!(
             "invalid mount config for type \"bind\": bind source path does not exist: {path}"
         ))),
@@ -246,14 +256,22 @@ fn etc_files(
         plan::files::hosts(address, &hostname, &spec.domainname, &spec.extra_hosts, gateway)
     } else {
         host_file("/etc/hosts")
-            + &spec.extra_hosts.iter().map(|(name, address)| format!("{address}\t{name}\n")).collect::<String>()
+            + &spec
+                .extra_hosts
+                .iter()
+                .map(|(name, address)| format!("{address}\t{name}\n"))
+                .collect::<String>()
     };
-    let wanted = plan::files::Resolver { servers: &spec.dns, search: &spec.dns_search, options: &spec.dns_options };
+    let wanted =
+        plan::files::Resolver { servers: &spec.dns, search: &spec.dns_search, options: &spec.dns_options };
     let resolv = plan::files::resolv_conf(&host_file("/etc/resolv.conf"), wanted, own_network);
-    let hostname = if own_network || !spec.hostname.is_empty() { hostname } else { host_file("/etc/hostname") };
+    let hostname =
+        if own_network || !spec.hostname.is_empty() { hostname } else { host_file("/etc/hostname") };
     let files = shared.roots.container(intent.id);
     let mut written = Vec::with_capacity(3);
-    for (name, text) in [("hosts", hosts), ("hostname", format!("{}\n", hostname.trim_end())), ("resolv.conf", resolv)] {
+    for (name, text) in
+        [("hosts", hosts), ("hostname", format!("{}\n", hostname.trim_end())), ("resolv.conf", resolv)]
+    {
         let path = files.etc(name);
         // Not atomically: a file that is mounted in a container must stay the same file.
         fs::write(&path, text).map_err(|error| failed("write", &path, &error))?;

@@ -7,8 +7,8 @@ use crate::Shared;
 use base::{Chain, Time};
 use model::container::NetworkMode;
 use model::{ContainerId, ContainerIntent, Phase};
-use runtime::cgroup::Block;
 use platform::{Error, NetworkFigures, Stats, ThrottledCpu};
+use runtime::cgroup::Block;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,7 +105,7 @@ fn read_now(shared: &Shared, intent: &ContainerIntent, pid: i32) -> Result<Stats
         block_bytes: operations(|block| block.read_bytes, |block| block.written_bytes),
         block_operations: operations(|block| block.reads, |block| block.writes),
         networks: networks(&intent.spec.network, pid),
-        cgroup_v2: !shared.cgroups.is_v1(),
+        cgroup_v2: !shared.host.layout().is_v1(),
     })
 }
 
@@ -113,7 +113,8 @@ fn read_now(shared: &Shared, intent: &ContainerIntent, pid: i32) -> Result<Stats
 fn system_cpu_ns() -> u64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();
-    first.split_whitespace().skip(1).take(8).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * TICK_NS
+    first.split_whitespace().skip(1).take(8).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>()
+        * TICK_NS
 }
 
 /// The interfaces' counters, as its own process sees them: proc_pid_net(5).

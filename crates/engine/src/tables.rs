@@ -88,7 +88,8 @@ impl Tables {
 
     /// All containers, in the order in which they were created.
     pub(crate) fn containers(&self) -> Result<Vec<Record>, Error> {
-        let listed = self.store.read(|tx| tx.list(&CONTAINERS)).map_err(|error| failed("read containers", &error))?;
+        let listed =
+            self.store.read(|tx| tx.list(&CONTAINERS)).map_err(|error| failed("read containers", &error))?;
         let mut records: Vec<Record> = listed.into_iter().map(|(_, record)| record).collect();
         records.sort_by_key(|record| (record.intent.created, record.intent.id));
         Ok(records)

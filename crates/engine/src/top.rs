@@ -100,7 +100,8 @@ fn terminal(number: i64) -> String {
 
 /// `HH:MM` of today, `MonDD` before.
 fn start_time(started: u64, now: base::Time) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let at = base::Time::from_unix_seconds(started as i64);
     let (_, month, day, hour, minute, _) = at.civil();
     if at.unix_seconds().div_euclid(86_400) == now.unix_seconds().div_euclid(86_400) {
@@ -119,7 +120,9 @@ fn command_line(pid: i32) -> Option<String> {
 
 fn foreign(pids: &[i32], args: &str) -> Result<ProcessTable, Error> {
     let output = Command::new("ps").args(args.split_whitespace()).output().map_err(|error| {
-        Error::failed(format!("run the host's ps (from the package procps) for the columns {args:?}: {error}"))
+        Error::failed(format!(
+            "run the host's ps (from the package procps) for the columns {args:?}: {error}"
+        ))
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -127,7 +130,8 @@ fn foreign(pids: &[i32], args: &str) -> Result<ProcessTable, Error> {
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
-    let titles: Vec<String> = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let titles: Vec<String> =
+        lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let column = titles.iter().position(|title| title == "PID").ok_or_else(|| {
         Error::invalid(format!("Couldn't find PID field in ps output: ps {args} does not show process ids"))
     })?;

@@ -6,7 +6,7 @@ use model::ContainerSpec;
 /// Lays a change over a spec.
 pub(crate) fn apply(spec: &mut ContainerSpec, change: &Change) {
     let (have, new) = (&mut spec.resources, &change.resources);
-    let mut lay = |have: &mut Option<u64>, new: Option<u64>| *have = new.or(*have);
+    let lay = |have: &mut Option<u64>, new: Option<u64>| *have = new.or(*have);
     lay(&mut have.memory_bytes, new.memory_bytes);
     lay(&mut have.memory_reservation_bytes, new.memory_reservation_bytes);
     lay(&mut have.nano_cpus, new.nano_cpus);
@@ -15,8 +15,7 @@ pub(crate) fn apply(spec: &mut ContainerSpec, change: &Change) {
     lay(&mut have.pids, new.pids);
     have.memory_swap_bytes = new.memory_swap_bytes.or(have.memory_swap_bytes);
     have.cpu_quota_us = new.cpu_quota_us.or(have.cpu_quota_us);
-    for (have, new) in
-        [(&mut have.cpuset_cpus, &new.cpuset_cpus), (&mut have.cpuset_mems, &new.cpuset_mems)]
+    for (have, new) in [(&mut have.cpuset_cpus, &new.cpuset_cpus), (&mut have.cpuset_mems, &new.cpuset_mems)]
     {
         if new.is_some() {
             have.clone_from(new);

@@ -37,7 +37,11 @@ impl Volumes {
     /// Gives every volume of a spec that has no name yet one, the image's included where nothing is mounted there.
     pub(crate) fn name_all(spec: &mut ContainerSpec, image: &BTreeSet<String>) {
         for path in image {
-            if !spec.mounts.iter().any(|mount| mount.target.trim_end_matches('/') == path.trim_end_matches('/')) {
+            if !spec
+                .mounts
+                .iter()
+                .any(|mount| mount.target.trim_end_matches('/') == path.trim_end_matches('/'))
+            {
                 let source = MountSource::Volume { name: String::new(), copy: true };
                 spec.mounts.push(model::container::Mount { target: path.clone(), source, read_only: false });
             }

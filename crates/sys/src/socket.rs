@@ -16,18 +16,10 @@ pub fn original_destination(socket: impl AsFd) -> Result<SocketAddrV6, Errno> {
     // SAFETY: `sockaddr_in6` is plain bytes, for which zeroes are valid.
     let mut address: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    let (descriptor, out) = (socket.as_fd().as_raw_fd(), (&raw mut address).cast());
     // SAFETY: the kernel writes at most `length` bytes into `address`, which lives across the call.
-    check(
-        unsafe {
-            libc::getsockopt(
-                socket.as_fd().as_raw_fd(),
-                libc::SOL_IPV6,
-                ORIGINAL_DESTINATION,
-                (&raw mut address).cast(),
-                &raw mut length,
-            )
-        }
-        .into(),
-    )?;
+    let outcome =
+        unsafe { libc::getsockopt(descriptor, libc::SOL_IPV6, ORIGINAL_DESTINATION, out, &raw mut length) };
+    check(outcome.into())?;
     Ok(SocketAddrV6::new(Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port), 0, 0))
 }

@@ -7,7 +7,8 @@ use crate::{create, signal, view};
 use model::container::{Resources, RestartPolicy};
 use model::{ContainerId, Origin, Phase};
 use platform::{
-    Answer, Container, Control, Created, Error, Event, NewContainer, RemoveOptions, Selection, StopOptions, WaitFor,
+    Answer, Container, Control, Created, Error, Event, NewContainer, RemoveOptions, Selection, StopOptions,
+    WaitFor,
 };
 use tokio::sync::{broadcast, oneshot};
 

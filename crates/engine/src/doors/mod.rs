@@ -16,7 +16,12 @@ struct Door(Arc<Shared>);
 /// All doors of an engine.
 pub(crate) fn open(shared: &Arc<Shared>) -> Doors {
     let door = Arc::new(Door(Arc::clone(shared)));
-    Doors { control: Arc::clone(&door) as _, node: Arc::clone(&door) as _, images: Arc::clone(&door) as _, system: door }
+    Doors {
+        control: Arc::clone(&door) as _,
+        node: Arc::clone(&door) as _,
+        images: Arc::clone(&door) as _,
+        system: door,
+    }
 }
 
 /// Runs work that blocks where the asynchronous runtime does not mind.

@@ -6,8 +6,8 @@ use crate::container::Request;
 use crate::{exec, logs, stats, top};
 use model::{ExecId, Phase};
 use platform::{
-    Answer, AttachRequest, Error, ExecRequest, ExecState, LogLine, LogRequest, LogStream, Node, ProcessTable, Stats,
-    Stream, Streams,
+    Answer, AttachRequest, Error, ExecRequest, ExecState, LogLine, LogRequest, LogStream, Node, ProcessTable,
+    Stats, Stream, Streams,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -29,7 +29,9 @@ impl Node for Door {
             if !request.logs {
                 return match live {
                     Some(live) => Ok(Box::new(live) as Box<dyn Stream>),
-                    None => Err(Error::invalid("attach to neither the log nor the stream: nothing would be seen")),
+                    None => {
+                        Err(Error::invalid("attach to neither the log nor the stream: nothing would be seen"))
+                    }
                 };
             }
             let Streams { stdout, stderr, .. } = request.streams;
@@ -88,7 +90,7 @@ impl Node for Door {
         attach: bool,
         size: Option<(u16, u16)>,
     ) -> Answer<'a, Option<Box<dyn Stream>>> {
-        Box::pin(exec::start(&self.0, id, attach, size))
+        Box::pin(exec::start_prepared(&self.0, id, attach, size))
     }
 
     fn exec_resize<'a>(&'a self, id: &'a str, rows: u16, columns: u16) -> Answer<'a, ()> {

@@ -21,8 +21,8 @@ impl System for Door {
                         _ => counts.2 += 1,
                     }
                 }
-                let v2 = !shared.cgroups.is_v1();
-                let has = |controller: &str| v2 || shared.cgroups.hierarchy(controller).is_some();
+                let v2 = !shared.host.layout().is_v1();
+                let has = |controller: &str| v2 || shared.host.layout().hierarchy(controller).is_some();
                 let limits = [
                     ("MemoryLimit", has("memory")),
                     ("SwapLimit", has("memory")),
@@ -53,10 +53,17 @@ impl System for Door {
                     started: shared.started,
                     now: shared.clock.now(),
                     descriptors: fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
-                    warnings: shared.bridge.as_ref().err().map(|error| error.message.clone()).into_iter().collect(),
+                    warnings: shared
+                        .bridge
+                        .as_ref()
+                        .err()
+                        .map(|error| error.message.clone())
+                        .into_iter()
+                        .collect(),
                     proxies: shared.proxies.clone(),
                     backing_filesystem: machine::filesystem(&shared.roots.data),
-                    ipv4_forwarding: fs::read("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.starts_with(b"1")),
+                    ipv4_forwarding: fs::read("/proc/sys/net/ipv4/ip_forward")
+                        .is_ok_and(|text| text.starts_with(b"1")),
                 })
             })
             .await
