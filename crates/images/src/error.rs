@@ -42,9 +42,9 @@ pub enum Error {
     /// A name with a digest cannot be given to an image by hand.
     #[error("refusing to create a tag with a digest reference")]
     TagWithDigest,
-    /// The image may not be removed now.
+    /// The image may not be removed now. The conflict is the whole message and no cause, so as not to be told twice.
     #[error("conflict: {0}")]
-    Conflict(#[from] Conflict),
+    Conflict(Conflict),
     /// The tables of images cannot be read or changed.
     #[error("look up or change the tables of images")]
     Store(#[from] store::Error),
@@ -270,6 +270,12 @@ impl Error {
     pub(crate) fn remove(path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Remove { path, source }
+    }
+}
+
+impl From<Conflict> for Error {
+    fn from(conflict: Conflict) -> Error {
+        Error::Conflict(conflict)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::records::LayerRecord;
 use crate::tarwrite::TarWriter;
 use crate::{Error, Images, Lease, Reference, Result};
 use base::Time;
-use model::{Digest, ImageId};
+use model::Digest;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;

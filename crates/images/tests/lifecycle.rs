@@ -32,7 +32,8 @@ fn untagged(name: &str) -> Removed {
 
 fn message<T>(result: images::Result<T>) -> (String, ErrorKind) {
     let Err(error) = result else { panic!("it succeeded") };
-    (error.to_string(), error.kind())
+    let told = base::Chain(&error).to_string();
+    (told, error.kind())
 }
 
 #[test]
