@@ -6,10 +6,11 @@ use super::mounts::{new_file_system, put, put_in_root};
 use super::paths::{self, Missing};
 use crate::cgroup::DeviceRule;
 use crate::setup::Setup;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
+use std::ffi::OsStr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -153,13 +154,21 @@ pub(super) fn mount(child: &mut Child<'_>, target: &Path) -> Outcome {
 
 /// Whether a descriptor holds this character device and nothing else.
 pub(super) fn is_device(
-    descriptor: rustix::fd::BorrowedFd<'_>,
+    descriptor: BorrowedFd<'_>,
     major: u32,
     minor: u32,
 ) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(descriptor)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && stat.st_rdev == rustix::fs::makedev(major, minor))
+}
+
+/// Whether a name is that device already.
+fn is_node(directory: BorrowedFd<'_>, name: &OsStr, node: &Node) -> bool {
+    rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::from_raw_mode(node.mode)
+            && stat.st_rdev == rustix::fs::makedev(node.device.0, node.device.1)
+    })
 }
 
 /// Makes the host's devices that are shown, with their owners and permissions there.
@@ -177,6 +186,8 @@ pub(super) fn make_nodes(child: &Child<'_>) -> Outcome {
             rustix::fs::mknodat(&directory, last, FileType::from_raw_mode(node.mode), mode, device)
         };
         let made = match make() {
+            // One of the default nodes, most likely: they are in use by other steps.
+            Err(Errno::EXIST) if is_node(directory.as_fd(), last, node) => continue,
             Err(Errno::EXIST) => {
                 rustix::fs::unlinkat(&directory, last, AtFlags::empty()).and_then(|()| make())
             }

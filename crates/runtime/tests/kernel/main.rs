@@ -1,5 +1,8 @@
 //! Containers on this machine's kernel, through the shim program.
 
-#[expect(dead_code, reason = "not every test needs everything")]
 mod bench;
+mod exec;
+mod isolation;
+mod limits;
 mod run;
+mod streams;

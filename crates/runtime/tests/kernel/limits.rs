@@ -1,0 +1,98 @@
+//! Limits, figures, freezing.
+
+use crate::bench::{bench, shell, until};
+use runtime::setup::Limits;
+use runtime::shim::wire::Request;
+
+#[test]
+fn limits_stand_in_the_group_and_can_be_changed() {
+    let Some(bench) = bench() else { return };
+    let mut setup = bench.setup("limits", &["sleep", "1000"]);
+    setup.cgroup.limits = Limits {
+        memory_bytes: Some(64 << 20),
+        memory_reservation_bytes: Some(32 << 20),
+        cpu_quota_us: Some(50_000),
+        cpu_period_us: Some(100_000),
+        cpu_shares: Some(512),
+        cpuset_cpus: Some("0".into()),
+        pids: Some(50),
+        ..Limits::default()
+    };
+    setup.process.rlimits = vec![("nofile".into(), 100, 200)];
+    let started = bench.start(&setup).unwrap();
+    let group = bench.host.group(&setup.cgroup.path);
+    let figures = group.figures().unwrap();
+    assert_eq!(figures.memory.limit, Some(64 << 20));
+    assert_eq!((figures.pids, figures.pids_limit), (1, Some(50)));
+    assert!(figures.memory.usage > 0 && figures.cpu.total_ns > 0);
+    assert!(figures.memory.working_set() <= figures.memory.usage);
+    for bytes in [128 << 20, 32 << 20] {
+        group.update(&Limits { memory_bytes: Some(bytes), ..Limits::default() }).unwrap();
+        assert_eq!(group.figures().unwrap().memory.limit, Some(bytes));
+    }
+    let inside = "cat /proc/self/limits | grep 'open files'; cat /sys/fs/cgroup/memory/memory.limit_in_bytes \
+        /sys/fs/cgroup/memory.max 2> /dev/null; grep Cpus_allowed_list /proc/self/status";
+    let mut one = bench.exec_setup(&setup, &started, &shell(inside));
+    one.process.rlimits = vec![("nofile".into(), 100, 200)];
+    let (_, output) = bench.exec(&one).unwrap();
+    assert!(output.contains(&(32 << 20).to_string()), "{output}");
+    assert!(output.contains("100                  200"), "{output}");
+    assert!(output.ends_with("Cpus_allowed_list:\t0\n"), "{output}");
+    bench.kill(&setup, &started);
+}
+
+#[test]
+fn a_program_that_takes_too_much_memory_is_killed_and_said_to_be() {
+    let Some(bench) = bench() else { return };
+    let mut setup = bench.setup("hungry", &shell("x=a; while :; do x=$x$x; done"));
+    setup.cgroup.limits.memory_bytes = Some(16 << 20);
+    let started = bench.start(&setup).unwrap();
+    let exit = bench.wait(&setup, &started).exit.unwrap();
+    assert_eq!((exit.code, exit.oom_killed), (137, true));
+}
+
+#[test]
+fn a_fork_bomb_ends_at_the_limit() {
+    let Some(bench) = bench() else { return };
+    let mut setup = bench.setup("bomb", &shell("for i in $(seq 1 40); do sleep 1000 & done 2>&1; echo alive"));
+    setup.cgroup.limits.pids = Some(20);
+    let started = bench.start(&setup).unwrap();
+    let group = bench.host.group(&setup.cgroup.path);
+    until("it said something or ended", || {
+        bench.logged(&setup).contains("fork") || bench.logged(&setup).contains("alive")
+    });
+    assert!(group.pids().unwrap().len() <= 20);
+    // The shell may end because it cannot fork; then the container has ended already.
+    let _ = std::os::unix::net::UnixStream::connect(setup.directory.join("shim.sock"))
+        .map(|_| group.kill_all().unwrap());
+    bench.wait(&setup, &started);
+}
+
+#[test]
+fn a_frozen_container_stands_still_and_can_be_killed() {
+    let Some(bench) = bench() else { return };
+    let setup = bench.setup("frozen", &shell("while :; do echo x; usleep 1000; done"));
+    let started = bench.start(&setup).unwrap();
+    let group = bench.host.group(&setup.cgroup.path);
+    until("it runs", || !bench.logged(&setup).is_empty());
+    group.freeze(true).unwrap();
+    let status = bench.ask(&setup.directory, &Request::Status {});
+    drop(status);
+    let used = group.figures().unwrap().cpu.total_ns;
+    assert_eq!(group.figures().unwrap().cpu.total_ns, used, "no time passes for it");
+    group.freeze(false).unwrap();
+    let before = bench.logged(&setup).len();
+    until("it goes on", || bench.logged(&setup).len() > before);
+    group.freeze(true).unwrap();
+    bench.kill(&setup, &started);
+}
+
+#[test]
+fn a_limit_that_the_kernel_refuses_is_named_and_nothing_is_left() {
+    let Some(bench) = bench() else { return };
+    let mut setup = bench.setup("refused", &["true"]);
+    setup.cgroup.limits.cpuset_cpus = Some("4096".into());
+    let message = bench.start(&setup).unwrap_err().to_string();
+    assert!(message.contains("cpuset.cpus"), "{message}");
+    assert!(!bench.host.group(&setup.cgroup.path).exists());
+}
