@@ -67,6 +67,7 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
         let handle = container::spawn(shared, intent, observed, live);
         shared.registry.insert(id, handle);
     }
+    shared.collect_images();
     fs::write(&marker, b"").map_err(|error| Error::failed(format!("write {}: {error}", marker.display())))
 }
 

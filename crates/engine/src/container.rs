@@ -720,6 +720,7 @@ impl Task {
             tracing::error!(container = %self.intent.id, %error, "files of a removed container are left");
         }
         self.tell("destroy");
+        self.shared.collect_images_soon();
         self.state = State::Gone;
         self.publish();
         Ok(())

@@ -19,7 +19,7 @@ const NAME_ATTEMPTS_MAX: u32 = 8;
 pub(crate) async fn create(shared: &Arc<Shared>, new: NewContainer) -> Result<Created, Error> {
     let mut spec = new.spec;
     let name = new.name.as_deref().map(checked_name).transpose()?;
-    let (image, defaults) = image(shared, &spec.image).await?;
+    let (image, defaults, lease) = image(shared, &spec.image).await?;
     merge::complete(&mut spec, &defaults);
     check(shared, &mut spec)?;
     let warnings = checked_resources(shared, &spec.resources)?;
@@ -37,6 +37,8 @@ pub(crate) async fn create(shared: &Arc<Shared>, new: NewContainer) -> Result<Cr
     }
     let handle: Handle = container::spawn(shared, intent.clone(), observed, None);
     shared.registry.insert(id, handle);
+    // From here on the container itself keeps its image.
+    drop(lease);
     shared.tell_container("create", &intent, &[]);
     Ok(Created { id, warnings })
 }
@@ -51,11 +53,12 @@ async fn prepare(shared: &Arc<Shared>, intent: &ContainerIntent, observed: &Obse
     shared.tables.put_container(intent, observed, Durability::Synced).await
 }
 
-async fn image(shared: &Arc<Shared>, name: &str) -> Result<(model::ImageId, Defaults), Error> {
+async fn image(shared: &Arc<Shared>, name: &str) -> Result<(model::ImageId, Defaults, images::Lease), Error> {
     let (shared, name) = (Arc::clone(shared), name.to_owned());
     super::doors::blocking(move || {
         let image = shared.images.resolve(&name).map_err(|error| crate::doors::image_error(&error))?;
-        Ok((image.id, crate::doors::defaults(&image)))
+        let lease = shared.images.lease(&image.id).map_err(|error| crate::doors::image_error(&error))?;
+        Ok((image.id, crate::doors::defaults(&image), lease))
     })
     .await
 }

@@ -44,9 +44,9 @@ mod volumes;
 pub use paths::Roots;
 
 use base::{Chain, Clock, Time};
-use model::{ContainerIntent, DaemonId};
+use model::{ContainerIntent, DaemonId, ImageId};
 use platform::{Doors, Error, EventKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::Notify;
@@ -249,6 +249,21 @@ impl Shared {
             outcome
         });
         removed.await.and(outcome)
+    }
+
+    /// The same, off the way of whoever removed a container.
+    fn collect_images_soon(self: &Arc<Shared>) {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || shared.collect_images());
+    }
+
+    /// Removes the images that were removed under a container that has gone now.
+    fn collect_images(&self) {
+        let used: BTreeSet<ImageId> =
+            self.registry.all().iter().map(|snapshot| snapshot.intent.image).collect();
+        if let Err(error) = self.images.collect(&|id| used.contains(id)) {
+            tracing::warn!(error = %Chain(&error), "images that nobody needs are left");
+        }
     }
 
     /// Tells everybody what happened to a container.

@@ -57,8 +57,13 @@ pub(crate) fn image_bytes(shared: &Shared, id: &ImageId) -> u64 {
 
 /// Makes the demonstration's image: this very binary, which carries a small web server, and nothing else.
 pub(super) fn demo(shared: &Shared) -> Result<String, Error> {
-    let binary = std::fs::read("/proc/self/exe")
-        .map_err(|error| Error::failed(format!("read this program's own file: {error}")))?;
+    const PROGRAM: &str = "/proc/self/exe";
+    let failed = |error: io::Error| Error::failed(format!("read this program's own file: {error}"));
+    let binary = std::fs::read(PROGRAM).map_err(failed)?;
+    // The same program makes the same image, however often it is asked for.
+    let built = std::fs::metadata(PROGRAM).and_then(|metadata| metadata.modified()).map_err(failed)?;
+    let built = built.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let created = Time::from_unix_seconds(i64::try_from(built.as_secs()).unwrap_or_default());
     let piece = |path: &'static str, mode, bytes| Piece { path, mode, bytes };
     let pieces = [piece("tmp", 0o1777, None), piece("bocage", 0o755, Some(&binary[..]))];
     let mut config = ImageConfig {
@@ -72,7 +77,7 @@ pub(super) fn demo(shared: &Shared) -> Result<String, Error> {
     let created_by = "bocage demo: the program itself";
     shared
         .images
-        .assemble(&pieces, config, shared.clock.now(), created_by, Some(reference))
+        .assemble(&pieces, config, created, created_by, Some(reference))
         .map_err(|error| image_error(&error))?;
     Ok(DEMO.to_owned())
 }
