@@ -1,2 +1,93 @@
-//! Project tasks.
-fn main() {}
+//! `cargo xtask`: everything that is done to the project, as one program.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `build` | the release binary ([`product`]) |
+//! | `check` | format, lints, layers, licences, dead files, words ([`check`]) |
+//! | `generate` | writes the pages that are made from code ([`generate`]) |
+//! | `images` | container images made from Debian packages ([`images`]) |
+//! | `test` | packages, build, images, every required test ([`test`]) |
+//! | `demo` | the main job with a real web server ([`demo`]) |
+//! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
+//! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
+//!
+//! Flow: a command runs as the user who typed it for as long as it builds, and starts itself again through `sudo` for what
+//! needs root ([`shell::as_root`]), so that nothing in the target folder but the images belongs to root.
+//!
+//! Absent on purpose: a library of command line flags. The commands take next to none.
+
+#![allow(clippy::disallowed_methods, reason = "a tool of the project reads the clock and the environment of who runs it")]
+
+mod bench;
+mod check;
+mod demo;
+mod generate;
+mod http;
+mod images;
+mod product;
+mod say;
+mod scratch;
+mod shell;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// What a person may type, and what each does.
+const COMMANDS: [(&str, &str); 8] = [
+    ("build", "build the release binary"),
+    ("check", "check format, lints, layers, licences, dead files and words"),
+    ("generate", "write the pages that are made from code"),
+    ("images", "make the test images and print their paths"),
+    ("test", "install, build, and run all required tests"),
+    ("demo", "publish three nginx containers, kill one, kill the daemon, clean up"),
+    ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
+    ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["build"] => product::build().map(|binary| say::line(&binary.display().to_string())),
+        ["check"] => check::run(),
+        ["generate"] => generate::write(),
+        ["images"] => images::command(),
+        ["test", rest @ ..] => test::run(rest),
+        ["demo"] => demo::run(),
+        ["bench", "start", rest @ ..] => bench::run(rest),
+        ["vm-demo"] => vm::run(),
+        // The halves of the commands above that need root; see `shell::as_root`.
+        ["root", "images"] => images::make().map(|_| ()),
+        ["root", "demo"] => demo::as_root(),
+        ["root", "bench", rest @ ..] => bench::as_root(rest),
+        ["root", "vm-demo"] => vm::as_root(),
+        [] | ["help" | "--help" | "-h"] => {
+            help();
+            Ok(())
+        }
+        other => {
+            help();
+            bail!("there is no command `{}`", other.join(" "))
+        }
+    }
+}
+
+fn help() {
+    say::line("Usage: cargo xtask COMMAND\n");
+    for (name, what) in COMMANDS {
+        say::line(&format!("  {name:<12} {what}"));
+    }
+}
