@@ -91,21 +91,30 @@ pub fn clone_process(
         return Err(Errno::DEADLK);
     }
     let mut pidfd: RawFd = -1;
-    let mut arguments = CloneArguments {
-        flags: namespaces.0 | CLONE_PIDFD,
-        pidfd: ptr::addr_of_mut!(pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        ..CloneArguments::default()
+    let flags = namespaces.0 | CLONE_PIDFD;
+    // SAFETY: without CLONE_VM and with no stack given both calls are fork(2) with namespaces: the child has its own
+    // copy of the memory. There is one thread (checked above), so that no lock of the C library can be held by
+    // another one. `arguments` and `pidfd` live across the calls, and the size is that of the struct.
+    let result = unsafe {
+        match cgroup {
+            // The older call, which filters know and allow, where it is enough: its pidfd goes where the third
+            // argument points.
+            None => {
+                let flags = flags | libc::SIGCHLD as u64;
+                libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0)
+            }
+            Some(cgroup) => {
+                let mut arguments = CloneArguments {
+                    flags: flags | CLONE_INTO_CGROUP,
+                    pidfd: ptr::addr_of_mut!(pidfd) as u64,
+                    exit_signal: libc::SIGCHLD as u64,
+                    cgroup: cgroup.as_raw_fd() as u64,
+                    ..CloneArguments::default()
+                };
+                libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArguments>())
+            }
+        }
     };
-    if let Some(cgroup) = cgroup {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = cgroup.as_raw_fd() as u64;
-    }
-    // SAFETY: without CLONE_VM and with no stack given this is fork(2) with namespaces: the child has its own copy of
-    // the memory. There is one thread (checked above), so that no lock of the C library can be held by another one.
-    // `arguments` and `pidfd` live across the call, and the size is that of the struct.
-    let result =
-        unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArguments>()) };
     match result {
         0 => {
             let end = EndOfChild;

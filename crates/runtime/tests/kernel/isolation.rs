@@ -91,7 +91,7 @@ fn a_profile_of_the_users_own_decides_even_over_what_the_shim_needs() {
 fn paths_are_masked_and_protected() {
     let Some(bench) = bench() else { return };
     let script = "cat /proc/interrupts /proc/keys 2> /dev/null; ls -A /sys/firmware; touch /proc/sys/kernel/hostname; \
-        touch /proc/fs/x; echo 1 > /sys/kernel/x; mkdir /sys/fs/cgroup/x; echo h > /proc/sys/kernel/hostname; true";
+        echo 1 > /proc/irq/default_smp_affinity; echo 1 > /sys/kernel/x; mkdir /sys/fs/cgroup/x; echo h > /proc/sys/kernel/hostname; true";
     let log = output(&bench, &bench.setup("masked", &shell(script)));
     assert_eq!(log.matches("ead-only").count(), 5, "{log}");
     assert_eq!(log.lines().count(), 5, "{log}");
