@@ -1,1 +1,0 @@
-pub(crate) fn run(_w:&[&str]) -> anyhow::Result<()> { Ok(()) }
