@@ -140,7 +140,7 @@ impl Drop for Daemon {
 }
 
 /// Takes away the mounts that a daemon left below a folder, the deepest first.
-fn unmount_below(folder: &Path) {
+pub(crate) fn unmount_below(folder: &Path) {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
     for point in points.iter().rev().filter(|point| Path::new(point).starts_with(folder)) {
