@@ -12,13 +12,21 @@ pub enum Error {
     #[error("open a netlink socket")]
     Open(#[source] Errno),
     /// The kernel refused a request.
-    #[error("{operation}")]
+    #[error("{operation}{}{reason}", if reason.is_empty() { "" } else { ": " })]
     Refused {
         /// What was asked for, with its object.
         operation: String,
+        /// The kernel's own words, where it has any.
+        reason: String,
         /// Why not.
         #[source]
         source: Errno,
+    },
+    /// A bridge holds as many links as the kernel allows.
+    #[error("the bridge {bridge} is full: the kernel connects at most 1023 containers to one bridge")]
+    BridgeFull {
+        /// Its name.
+        bridge: String,
     },
     /// An answer of the kernel could not be read.
     #[error("{operation}: the kernel's answer is not understood")]

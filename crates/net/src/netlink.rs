@@ -1,7 +1,9 @@
 //! Netlink messages and the sockets that carry them, netlink(7).
 //!
-//! A [`Message`] is built once, attribute by attribute, and sent as it is. A request is acknowledged by the kernel message by
-//! message; the first refusal is the error. Numbers are in the machine's order unless a method says otherwise.
+//! A [`Message`] is built once, attribute by attribute, and sent as it is. The kernel works while a message is being sent and
+//! queues its answers, so what is asked to answer must fit into the socket's queue: a long batch asks for one answer, of
+//! its last message; refusals are answered in any case, and the first one is the error. Numbers are in the machine's order
+//! unless a method says otherwise.
 
 use crate::Error;
 use rustix::fd::OwnedFd;
@@ -9,13 +11,21 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
+    sockopt,
 };
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Bytes of a message's header.
 const HEADER_BYTES: usize = 16;
 /// Bytes that one answer of the kernel has at most (it fills a page or 32 KiB).
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes that one request has at most: some ten thousand ports at once.
+const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// Answers are there when a message has been sent; one that was lost is not waited for any longer than this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a list is asked for again that changed while it was given.
+const DUMP_ATTEMPTS_MAX: u32 = 8;
 
 /// `NLM_F_REQUEST`: this is a question.
 pub(crate) const REQUEST: u16 = 1;
@@ -32,6 +42,12 @@ pub(crate) const DUMP: u16 = 0x300;
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
+/// Flags of answers: the list changed while it was given; the request is not repeated; attributes follow.
+const INTERRUPTED: u16 = 0x10;
+const CAPPED: u16 = 0x100;
+const EXPLAINED: u16 = 0x200;
+/// `NLMSGERR_ATTR_MSG`: the reason of a refusal, as text.
+const REASON: u16 = 1;
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
 
@@ -103,8 +119,18 @@ impl Message {
         bytes
     }
 
-    fn wants_ack(&self) -> bool {
-        u16::from_ne_bytes([self.bytes[6], self.bytes[7]]) & ACK != 0
+    fn flags(&self) -> u16 {
+        u16::from_ne_bytes([self.bytes[6], self.bytes[7]])
+    }
+
+    /// Asks for an answer.
+    pub(crate) fn acknowledged(&mut self) {
+        let flags = self.flags() | ACK;
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    }
+
+    fn wants_answer(&self) -> bool {
+        self.flags() & ACK != 0 || self.flags() & DUMP == DUMP
     }
 }
 
@@ -112,6 +138,7 @@ impl Message {
 #[derive(Debug)]
 pub(crate) struct Reply {
     kind: u16,
+    flags: u16,
     sequence: u32,
     body: Vec<u8>,
 }
@@ -125,6 +152,23 @@ impl Reply {
     /// Its attributes behind a fixed part of `fixed` bytes: kind and value.
     pub(crate) fn attributes(&self, fixed: usize) -> Vec<(u16, &[u8])> {
         attributes(self.body.get(fixed.next_multiple_of(4)..).unwrap_or_default())
+    }
+
+    /// What an answer of the kind [`ERROR`] says: success, or why not and in which words.
+    fn verdict(&self) -> Option<Result<(), (Errno, String)>> {
+        let code = i32::from_ne_bytes(*self.body.first_chunk()?);
+        if code == 0 {
+            return Some(Ok(()));
+        }
+        // Behind the code stands the header of the request, or all of it where the kernel cannot leave it out.
+        let request = u32::from_ne_bytes(*self.body.get(4..)?.first_chunk()?) as usize;
+        let fixed = 4 + if self.flags & CAPPED == 0 { request } else { HEADER_BYTES };
+        let attributes = if self.flags & EXPLAINED == 0 { Vec::new() } else { self.attributes(fixed) };
+        let reason = attributes
+            .iter()
+            .find(|(kind, _)| *kind == REASON)
+            .map_or("".into(), |(_, text)| String::from_utf8_lossy(text.strip_suffix(&[0]).unwrap_or(text)));
+        Some(Err((Errno::from_raw_os_error(code.checked_neg()?), reason.into_owned())))
     }
 }
 
@@ -149,7 +193,8 @@ fn replies(mut bytes: &[u8]) -> Vec<Reply> {
         let length = number(bytes, 0) as usize;
         let Some(body) = bytes.get(HEADER_BYTES..length) else { break };
         let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
-        found.push(Reply { kind, sequence: number(bytes, 8), body: body.to_vec() });
+        let flags = u16::from_ne_bytes([bytes[6], bytes[7]]);
+        found.push(Reply { kind, flags, sequence: number(bytes, 8), body: body.to_vec() });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     found
@@ -174,9 +219,16 @@ impl Socket {
     }
 
     fn open(protocol: Option<Protocol>) -> Result<Socket, Error> {
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)
-            .map_err(Error::Open)?;
-        Ok(Socket { socket, sequence: Mutex::new(1) })
+        let open = || {
+            let socket =
+                socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+            sys::socket::explain_refusals(&socket)?;
+            sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))?;
+            // Without the right to more, the usual size holds, and long requests are refused.
+            let _ = sockopt::set_socket_send_buffer_size_force(&socket, REQUEST_BYTES_MAX);
+            Ok(socket)
+        };
+        Ok(Socket { socket: open().map_err(Error::Open)?, sequence: Mutex::new(1) })
     }
 
     /// Sends messages as one, and waits until the kernel has said yes to each that wants an answer.
@@ -184,64 +236,62 @@ impl Socket {
         self.exchange(messages, &operation).map(drop)
     }
 
-    /// Asks for everything of a kind.
+    /// Asks for one thing, or for everything of a kind.
     pub(crate) fn dump(
         &self,
         message: &Message,
         operation: impl Fn() -> String,
     ) -> Result<Vec<Reply>, Error> {
-        self.exchange(std::slice::from_ref(message), &operation)
+        let mut found = Vec::new();
+        for _ in 0..DUMP_ATTEMPTS_MAX {
+            found = self.exchange(std::slice::from_ref(message), &operation)?;
+            if !found.iter().any(|reply| reply.flags & INTERRUPTED != 0) {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     fn exchange(&self, messages: &[Message], operation: &dyn Fn() -> String) -> Result<Vec<Reply>, Error> {
-        let refused = |source| Error::Refused { operation: operation(), source };
+        let failed = |source| Error::Refused { operation: operation(), reason: String::new(), source };
         let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *sequence;
         let mut bytes = Vec::new();
-        let mut waiting = Vec::new();
+        let mut waiting = 0_usize;
         for message in messages {
             bytes.extend_from_slice(&message.finish(*sequence));
-            if message.wants_ack() || message.is_dump() {
-                waiting.push(*sequence);
-            }
+            waiting += usize::from(message.wants_answer());
             *sequence = sequence.wrapping_add(1);
         }
         let kernel = SocketAddrNetlink::new(0, 0);
-        sendto(&self.socket, &bytes, SendFlags::empty(), &kernel).map_err(refused)?;
+        sendto(&self.socket, &bytes, SendFlags::empty(), &kernel).map_err(failed)?;
         let mut found = Vec::new();
-        let mut failure = None;
         let mut buffer = vec![0u8; ANSWER_BYTES_MAX];
-        while !waiting.is_empty() {
-            let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::empty()).map_err(refused)?;
-            for reply in replies(&buffer[..length]) {
-                if reply.sequence.wrapping_sub(first) >= messages.len() as u32 {
+        while waiting > 0 {
+            let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::empty()).map_err(failed)?;
+            let answers = replies(&buffer[..length]);
+            if answers.is_empty() {
+                return Err(Error::Answer { operation: operation() });
+            }
+            // What is left of earlier requests, that were refused before all was answered, is passed over.
+            for reply in answers {
+                if reply.sequence.wrapping_sub(first) as usize >= messages.len() {
                     continue;
                 }
                 match reply.kind {
-                    ERROR => {
-                        let code = reply.body.first_chunk().map(|code| i32::from_ne_bytes(*code));
-                        let code = code.ok_or_else(|| Error::Answer { operation: operation() })?;
-                        if code != 0 && failure.is_none() {
-                            failure = Some(Errno::from_raw_os_error(-code));
+                    ERROR => match reply.verdict() {
+                        Some(Ok(())) => waiting = waiting.saturating_sub(1),
+                        Some(Err((source, reason))) => {
+                            return Err(Error::Refused { operation: operation(), reason, source });
                         }
-                        waiting.retain(|sequence| *sequence != reply.sequence);
-                        // A batch that was refused may not be answered message by message.
-                        if code != 0 {
-                            waiting.clear();
-                        }
-                    }
-                    DONE => waiting.retain(|sequence| *sequence != reply.sequence),
+                        None => return Err(Error::Answer { operation: operation() }),
+                    },
+                    DONE => waiting = waiting.saturating_sub(1),
                     _ => found.push(reply),
                 }
             }
         }
-        failure.map_or(Ok(found), |errno| Err(refused(errno)))
-    }
-}
-
-impl Message {
-    fn is_dump(&self) -> bool {
-        u16::from_ne_bytes([self.bytes[6], self.bytes[7]]) & DUMP == DUMP
+        Ok(found)
     }
 }
 
@@ -267,5 +317,36 @@ mod tests {
         assert!(attributes(&[200, 0, 1, 0, 1, 2, 3, 4]).is_empty());
         assert!(attributes(&[2, 0, 1, 0]).is_empty());
         assert!(replies(&[255; 40]).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_is_read_with_the_kernels_own_words() {
+        let mut body = (-17_i32).to_ne_bytes().to_vec();
+        body.extend_from_slice(&[0; HEADER_BYTES]);
+        let mut words = Message::new(0, 0);
+        words.text(REASON, "no room");
+        body.extend_from_slice(&words.bytes[HEADER_BYTES..]);
+        let mut reply = Reply { kind: ERROR, flags: CAPPED | EXPLAINED, sequence: 1, body };
+        assert_eq!(reply.verdict(), Some(Err((Errno::EXIST, "no room".to_owned()))));
+        reply.body = i32::MIN.to_ne_bytes().to_vec();
+        assert_eq!(reply.verdict(), None);
+        reply.body = vec![0; 4];
+        assert_eq!(reply.verdict(), Some(Ok(())));
+    }
+
+    #[test]
+    fn the_kernel_says_why_it_refuses() {
+        let socket = Socket::open_route().unwrap();
+        let mut message = Message::new(16, ACK | CREATE);
+        message.raw(&[0; 16]).text(3, "x").nest(18, |info| {
+            info.text(1, "no-such-kind");
+        });
+        // Without the right to make links it is refused earlier, without words.
+        match socket.request(&[message], || "make a link".to_owned()) {
+            Err(Error::Refused { source: Errno::OPNOTSUPP, reason, .. }) => {
+                assert_eq!(reason, "Unknown device type")
+            }
+            other => assert!(matches!(other, Err(Error::Refused { source: Errno::PERM, .. })), "{other:?}"),
+        }
     }
 }

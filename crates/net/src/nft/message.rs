@@ -2,7 +2,7 @@
 
 use super::MAKE;
 use super::expression::Expression;
-use crate::netlink::{ACK, APPEND, Message};
+use crate::netlink::{APPEND, Message};
 
 const SUBSYSTEM: u16 = 10 << 8;
 const BATCH_BEGIN: u16 = 16;
@@ -37,6 +37,31 @@ pub(crate) enum Kind {
     Nat,
 }
 
+/// Elements in one message, whose list has 64 KiB at most.
+const ELEMENTS_MAX: usize = 512;
+
+/// An element of a set, or of a map if it has data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Element {
+    pub(crate) key: Vec<u8>,
+    pub(crate) data: Option<Vec<u8>>,
+}
+
+impl Element {
+    fn write(&self, list: &mut Message) {
+        list.nest(1, |element| {
+            element.nest(1, |inner| {
+                inner.attribute(1, &self.key);
+            });
+            if let Some(data) = &self.data {
+                element.nest(2, |inner| {
+                    inner.attribute(1, data);
+                });
+            }
+        });
+    }
+}
+
 /// Changes that are made all at once, or not at all.
 pub(crate) struct Batch {
     table: String,
@@ -59,7 +84,7 @@ impl Batch {
     }
 
     fn push(&mut self, kind: u16, flags: u16, fill: impl FnOnce(&mut Message)) {
-        let mut message = head(kind, flags | ACK, FAMILY_INET, 0);
+        let mut message = head(kind, flags, FAMILY_INET, 0);
         message.text(1, &self.table);
         fill(&mut message);
         self.messages.push(message);
@@ -125,29 +150,20 @@ impl Batch {
         });
     }
 
-    fn element(&mut self, kind: u16, flags: u16, set: &str, key: &[u8], data: Option<&[u8]>) {
-        self.push(kind, flags, |message| {
-            message.text(2, set).nest(3, |list| {
-                list.nest(1, |element| {
-                    element.nest(1, |inner| {
-                        inner.attribute(1, key);
-                    });
-                    if let Some(data) = data {
-                        element.nest(2, |inner| {
-                            inner.attribute(1, data);
-                        });
-                    }
-                });
+    fn elements(&mut self, kind: u16, flags: u16, set: &str, elements: &[Element]) {
+        for chunk in elements.chunks(ELEMENTS_MAX) {
+            self.push(kind, flags, |message| {
+                message.text(2, set).nest(3, |list| chunk.iter().for_each(|element| element.write(list)));
             });
-        });
+        }
     }
 
-    pub(crate) fn add(&mut self, set: &str, key: &[u8], data: Option<&[u8]>) {
-        self.element(NEW_ELEMENT, MAKE, set, key, data);
+    pub(crate) fn add(&mut self, set: &str, elements: &[Element]) {
+        self.elements(NEW_ELEMENT, MAKE, set, elements);
     }
 
-    pub(crate) fn remove(&mut self, set: &str, key: &[u8]) {
-        self.element(DELETE_ELEMENT, 0, set, key, None);
+    pub(crate) fn remove(&mut self, set: &str, elements: &[Element]) {
+        self.elements(DELETE_ELEMENT, 0, set, elements);
     }
 
     /// Removes all elements of a set.
@@ -157,8 +173,11 @@ impl Batch {
         });
     }
 
-    /// All messages, with the end of the transaction.
+    /// All messages, with the end of the transaction. The last one that changes something asks for the answer.
     pub(crate) fn finish(mut self) -> Vec<Message> {
+        if let [_, .., last] = self.messages.as_mut_slice() {
+            last.acknowledged();
+        }
         self.messages.push(head(BATCH_END, 0, 0, SUBSYSTEM >> 8));
         self.messages
     }

@@ -5,7 +5,7 @@
 //! map ports_at   { ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }  a port of one address
 //! set ports6_any { inet_service }   set ports6_at { ipv6_addr . inet_service }         TCP ports that the edge serves
 //!
-//! chain guard       prerouting, raw:   what comes from the bridge and wants the host's loopback is dropped
+//! chain guard       prerouting, raw:   what comes from the bridge and wants, or feigns, the host's loopback is dropped
 //! chain prerouting  nat:               to this host: translate by map, or redirect to the edge
 //! chain output      nat:               the same for the host's own connections
 //! chain postrouting nat:               what leaves the bridge gets the host's address
@@ -20,12 +20,15 @@ mod message;
 
 pub(crate) use message::Batch;
 
+use crate::Error;
+use crate::netlink::CREATE;
 use crate::netlink::Socket;
 use crate::network::{Ipv4Net, PublishedPort};
-use crate::{Error, netlink};
 use expression::Expression as Do;
-use message::{Hook, Kind};
+use message::{Element, Hook, Kind};
 use model::Protocol;
+use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Types of keys and data as nft(8) numbers them, for its listing alone.
@@ -62,42 +65,23 @@ impl Table {
     }
 
     /// Writes the whole table, in place of whatever chains it has; what is in its maps stays.
+    ///
+    /// A table whose maps or chains are of another shape, as another version of this program may have left it, is replaced in
+    /// one step; its maps are empty then, until [`Table::replace`].
     pub(crate) fn write(&self, bridge: &str, subnet: Ipv4Net) -> Result<(), Error> {
         let mut batch = Batch::new(&self.name);
+        shape(&mut batch, bridge, subnet);
+        match self.commit(batch, "write") {
+            Err(Error::Refused {
+                source: Errno::EXIST | Errno::INVAL | Errno::OPNOTSUPP | Errno::BUSY,
+                ..
+            }) => {}
+            other => return other,
+        }
+        let mut batch = Batch::new(&self.name);
         batch.table();
-        let port = types::concatenated(&[types::IPV4, types::SERVICE]);
-        batch.map(PORTS_ANY, types::concatenated(&[types::PROTOCOL, types::SERVICE]), 8, port, 8);
-        batch.map(
-            PORTS_AT,
-            types::concatenated(&[types::IPV4, types::PROTOCOL, types::SERVICE]),
-            12,
-            port,
-            8,
-        );
-        batch.set(PORTS6_ANY, types::SERVICE, 2);
-        batch.set(PORTS6_AT, types::concatenated(&[types::IPV6, types::SERVICE]), 20);
-        batch.chain("edge", None);
-        let base = |kind, hook, priority| Some((kind, hook, priority));
-        batch.chain("guard", base(Kind::Filter, Hook::Prerouting, -300));
-        batch.chain("prerouting", base(Kind::Nat, Hook::Prerouting, -100));
-        batch.chain("output", base(Kind::Nat, Hook::Output, -100));
-        batch.chain("postrouting", base(Kind::Nat, Hook::Postrouting, 100));
-        batch.chain("forward", base(Kind::Filter, Hook::Forward, 0));
-        for chain in ["guard", "prerouting", "output", "postrouting", "forward"] {
-            batch.flush_chain(chain);
-        }
-        batch.rule("guard", &[Do::from_link(bridge), Do::Ipv4, Do::to(Ipv4Addr::LOCALHOST, 8), Do::Drop]);
-        for chain in ["prerouting", "output"] {
-            for rule in published() {
-                batch.rule(chain, &rule);
-            }
-        }
-        for rule in leaving(bridge, subnet) {
-            batch.rule("postrouting", &rule);
-        }
-        for rule in entering(bridge) {
-            batch.rule("forward", &rule);
-        }
+        batch.delete_table();
+        shape(&mut batch, bridge, subnet);
         self.commit(batch, "write")
     }
 
@@ -116,15 +100,25 @@ impl Table {
         self.commit(batch, "publish ports in")
     }
 
-    /// Takes ports out of the maps, one by one: that one is missing is no reason to leave the others.
+    /// Takes ports out of the maps: in one step, and where one is missing, one by one, as that is no reason to leave the others.
     pub(crate) fn unpublish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
+        let operation = "take ports out of";
+        let sets = elements(ports);
+        let mut batch = Batch::new(&self.name);
+        for (set, elements) in &sets {
+            batch.remove(set, elements);
+        }
+        match self.commit(batch, operation) {
+            Err(Error::Refused { source: Errno::NOENT, .. }) => {}
+            other => return other,
+        }
         let mut outcome = Ok(());
-        for port in ports {
-            for (set, key, _) in elements(port) {
+        for (set, elements) in &sets {
+            for element in elements {
                 let mut batch = Batch::new(&self.name);
-                batch.remove(set, &key);
-                match self.commit(batch, "take a port out of") {
-                    Err(Error::Refused { source: rustix::io::Errno::NOENT, .. }) => {}
+                batch.remove(set, std::slice::from_ref(element));
+                match self.commit(batch, operation) {
+                    Err(Error::Refused { source: Errno::NOENT, .. }) => {}
                     other => outcome = outcome.and(other),
                 }
             }
@@ -147,7 +141,7 @@ impl Table {
         let mut batch = Batch::new(&self.name);
         batch.delete_table();
         match self.commit(batch, "delete") {
-            Err(Error::Refused { source: rustix::io::Errno::NOENT, .. }) => Ok(()),
+            Err(Error::Refused { source: Errno::NOENT, .. }) => Ok(()),
             other => other,
         }
     }
@@ -160,40 +154,78 @@ fn padded(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The elements that a published port is: the set, its key, and the data of a map.
-fn elements(port: &PublishedPort) -> Vec<(&'static str, Vec<u8>, Option<Vec<u8>>)> {
-    let protocol: u8 = match port.protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-    };
-    let service = port.host_port.to_be_bytes();
-    let inside = [port.address.octets().to_vec(), padded(&port.port.to_be_bytes())].concat();
-    let tcp = port.protocol == Protocol::Tcp;
-    let mut elements = Vec::new();
-    match port.host {
-        None => {
-            elements.push((PORTS_ANY, [padded(&[protocol]), padded(&service)].concat(), Some(inside)));
-            elements.extend(tcp.then(|| (PORTS6_ANY, service.to_vec(), None)));
-        }
-        Some(IpAddr::V4(host)) => {
-            let key = [host.octets().to_vec(), padded(&[protocol]), padded(&service)].concat();
-            elements.push((PORTS_AT, key, Some(inside)));
-        }
+/// The elements that published ports are, set by set.
+fn elements(ports: &[PublishedPort]) -> BTreeMap<&'static str, Vec<Element>> {
+    let mut sets: BTreeMap<&'static str, Vec<Element>> = BTreeMap::new();
+    let mut add = |set, key, data| sets.entry(set).or_default().push(Element { key, data });
+    for port in ports {
+        let protocol = padded(&[match port.protocol {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }]);
+        let service = port.host_port.to_be_bytes();
+        let inside = [port.address.octets().to_vec(), padded(&port.port.to_be_bytes())].concat();
         // Datagrams over IPv6 go to a socket of the edge's own.
-        Some(IpAddr::V6(host)) => {
-            let key = [host.octets().to_vec(), padded(&service)].concat();
-            elements.extend(tcp.then_some((PORTS6_AT, key, None)));
+        let tcp = port.protocol == Protocol::Tcp;
+        match port.host {
+            None => {
+                add(PORTS_ANY, [protocol, padded(&service)].concat(), Some(inside));
+                if tcp {
+                    add(PORTS6_ANY, service.to_vec(), None);
+                }
+            }
+            Some(IpAddr::V4(host)) => {
+                add(PORTS_AT, [host.octets().to_vec(), protocol, padded(&service)].concat(), Some(inside));
+            }
+            Some(IpAddr::V6(host)) if tcp => {
+                add(PORTS6_AT, [host.octets().to_vec(), padded(&service)].concat(), None);
+            }
+            Some(IpAddr::V6(_)) => {}
         }
     }
-    elements
+    sets
 }
 
 fn fill(batch: &mut Batch, ports: &[PublishedPort]) {
-    for port in ports {
-        for (set, key, data) in elements(port) {
-            batch.add(set, &key, data.as_deref());
-        }
+    for (set, elements) in elements(ports) {
+        batch.add(set, &elements);
     }
+}
+
+/// All of the table: its maps as they are, its chains anew.
+fn shape(batch: &mut Batch, bridge: &str, subnet: Ipv4Net) {
+    batch.table();
+    let port = types::concatenated(&[types::IPV4, types::SERVICE]);
+    batch.map(PORTS_ANY, types::concatenated(&[types::PROTOCOL, types::SERVICE]), 8, port, 8);
+    batch.map(PORTS_AT, types::concatenated(&[types::IPV4, types::PROTOCOL, types::SERVICE]), 12, port, 8);
+    batch.set(PORTS6_ANY, types::SERVICE, 2);
+    batch.set(PORTS6_AT, types::concatenated(&[types::IPV6, types::SERVICE]), 20);
+    batch.chain("edge", None);
+    let base = |kind, hook, priority| Some((kind, hook, priority));
+    batch.chain("guard", base(Kind::Filter, Hook::Prerouting, -300));
+    batch.chain("prerouting", base(Kind::Nat, Hook::Prerouting, -100));
+    batch.chain("output", base(Kind::Nat, Hook::Output, -100));
+    batch.chain("postrouting", base(Kind::Nat, Hook::Postrouting, 100));
+    batch.chain("forward", base(Kind::Filter, Hook::Forward, 0));
+    for chain in ["guard", "prerouting", "output", "postrouting", "forward"] {
+        batch.flush_chain(chain);
+    }
+    let mut rules = |chain, rules: Vec<Vec<Do>>| rules.iter().for_each(|rule| batch.rule(chain, rule));
+    rules("guard", guarded(bridge));
+    // The host's loopback addresses are no way in: a neighbour on a wire that sends there reaches no port published on them.
+    rules("prerouting", vec![vec![Do::Ipv4, Do::to(Ipv4Addr::LOCALHOST, 8), Do::Accept]]);
+    rules("prerouting", published());
+    rules("output", published());
+    rules("postrouting", leaving(bridge, subnet));
+    rules("forward", entering(bridge));
+}
+
+/// What must not come from the bridge, on which the kernel lets loopback addresses pass (`route_localnet`).
+fn guarded(bridge: &str) -> Vec<Vec<Do>> {
+    vec![
+        vec![Do::from_link(bridge), Do::Ipv4, Do::to(Ipv4Addr::LOCALHOST, 8), Do::Drop],
+        vec![Do::from_link(bridge), Do::Ipv4, Do::from(Ipv4Addr::LOCALHOST, 8), Do::Drop],
+    ]
 }
 
 /// What becomes of packets to the host itself.
@@ -260,4 +292,4 @@ fn entering(bridge: &str) -> Vec<Vec<Do>> {
 }
 
 /// Flags of a message that makes something that may be there.
-const MAKE: u16 = netlink::ACK | netlink::CREATE;
+const MAKE: u16 = CREATE;
