@@ -33,7 +33,9 @@ pub(crate) fn as_root() -> Result<()> {
     let binary = product::built()?;
     let archive = images::path("nginx");
     if !archive.is_file() {
-        say::line("There is no nginx image, as no mirror of Debian's packages answers: this is the built-in image.");
+        say::line(
+            "There is no nginx image, as no mirror of Debian's packages answers: this is the built-in image.",
+        );
         return built_in(&binary);
     }
     let mut daemon = Daemon::start(&binary, "demo")?;
@@ -59,7 +61,11 @@ fn show(daemon: &mut Daemon, archive: &Path) -> Result<()> {
         let started = start.elapsed();
         let address = page(daemon, name)?;
         let answered = start.elapsed();
-        say::line(&format!("{name}: http://{address}/ started in {} ms, page after {} ms", ms(started), ms(answered)));
+        say::line(&format!(
+            "{name}: http://{address}/ started in {} ms, page after {} ms",
+            ms(started),
+            ms(answered)
+        ));
     }
     say::line(&daemon.bocage(&["ps"])?);
     killed_container(daemon)?;
@@ -76,7 +82,10 @@ fn killed_container(daemon: &Daemon) -> Result<()> {
     daemon.bocage(&["start", name])?;
     let started = start.elapsed();
     let address = page(daemon, name)?;
-    say::line(&format!("{name}: killed (137), started again in {} ms, answers on http://{address}/", ms(started)));
+    say::line(&format!(
+        "{name}: killed (137), started again in {} ms, answers on http://{address}/",
+        ms(started)
+    ));
     Ok(())
 }
 
@@ -107,7 +116,8 @@ fn killed_daemon(daemon: &mut Daemon) -> Result<()> {
 /// Where a container is published, once its page is there.
 fn page(daemon: &Daemon, name: &str) -> Result<SocketAddr> {
     let said = daemon.bocage(&["port", name, "80"])?;
-    let port = said.lines().next().and_then(|line| line.rsplit(':').next()).and_then(|port| port.parse().ok());
+    let port =
+        said.lines().next().and_then(|line| line.rsplit(':').next()).and_then(|port| port.parse().ok());
     let port: u16 = port.with_context(|| format!("`port {name} 80` printed `{said}`"))?;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     until(PAGE_TIMEOUT, || welcome(address)).with_context(|| format!("the page of {name} is not there"))?;

@@ -42,7 +42,13 @@ pub(crate) fn fetch(address: SocketAddr, path: &str) -> Result<(u16, String)> {
 
 impl<S: Read + Write> Connection<S> {
     /// Sends a request and reads the whole answer: its status and body.
-    pub(crate) fn request(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> Result<(u16, Vec<u8>)> {
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
@@ -70,7 +76,8 @@ impl<S: Read + Write> Connection<S> {
                 return Ok((status, if status == 204 || status == 304 { Length::None } else { length }));
             }
             if let Some(value) = line.strip_prefix("content-length:") {
-                length = Length::Bytes(value.trim().parse().context("the length of the answer is no number")?);
+                length =
+                    Length::Bytes(value.trim().parse().context("the length of the answer is no number")?);
             } else if line.starts_with("transfer-encoding:") && line.contains("chunked") {
                 length = Length::Chunked;
             }
@@ -83,7 +90,8 @@ impl<S: Read + Write> Connection<S> {
         while (body.len() as u64) < BODY_BYTES_MAX {
             let line = self.line()?;
             let size = line.split(';').next().unwrap_or_default();
-            let size = u64::from_str_radix(size, 16).with_context(|| format!("`{line}` is no length of a chunk"))?;
+            let size =
+                u64::from_str_radix(size, 16).with_context(|| format!("`{line}` is no length of a chunk"))?;
             body.extend(self.exactly(size)?);
             self.line()?;
             if size == 0 {

@@ -16,7 +16,10 @@
 //!
 //! Absent on purpose: a library of command line flags. The commands take next to none.
 
-#![allow(clippy::disallowed_methods, reason = "a tool of the project reads the clock and the environment of who runs it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a tool of the project reads the clock and the environment of who runs it"
+)]
 
 mod bench;
 mod check;
@@ -70,7 +73,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", "start", rest @ ..] => bench::run(rest),
         ["vm-demo"] => vm::run(),
         // The halves of the commands above that need root; see `shell::as_root`.
-        ["root", "images"] => images::make().map(|_| ()),
+        ["root", "images"] => images::make(),
         ["root", "demo"] => demo::as_root(),
         ["root", "bench", rest @ ..] => bench::as_root(rest),
         ["root", "vm-demo"] => vm::as_root(),

@@ -19,7 +19,15 @@ pub(crate) fn binary() -> PathBuf {
 /// Builds the release binary and returns its path.
 pub(crate) fn build() -> Result<PathBuf> {
     say::step("building the release binary");
-    shell::run(&mut shell::cargo(&["build", "--quiet", "--release", "--package", "bocage", "--target", TARGET]))?;
+    shell::run(&mut shell::cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "bocage",
+        "--target",
+        TARGET,
+    ]))?;
     let binary = binary();
     if !binary.is_file() {
         bail!("cargo built no {}", binary.display());

@@ -24,7 +24,9 @@ pub(crate) fn until<T>(limit: Duration, mut question: impl FnMut() -> Result<T>)
     loop {
         match question() {
             Ok(answer) => return Ok(answer),
-            Err(error) if start.elapsed() > limit => return Err(error.context(format!("not within {limit:?}"))),
+            Err(error) if start.elapsed() > limit => {
+                return Err(error.context(format!("not within {limit:?}")));
+            }
             Err(_) => sleep(LOOK_EVERY),
         }
     }
@@ -53,9 +55,15 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(&path);
         let log = log.with_context(|| format!("{} cannot be written", path.display()))?;
         let mut command = Command::new(&self.binary);
-        command.arg("daemon").arg("--data-root").arg(self.data_root()).arg("--exec-root").arg(self.exec_root());
+        command
+            .arg("daemon")
+            .arg("--data-root")
+            .arg(self.data_root())
+            .arg("--exec-root")
+            .arg(self.exec_root());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir("/");
-        self.child = Some(command.spawn().with_context(|| format!("{} cannot be started", self.binary.display()))?);
+        self.child =
+            Some(command.spawn().with_context(|| format!("{} cannot be started", self.binary.display()))?);
         until(START_TIMEOUT, || self.ping()).with_context(|| {
             let said = fs::read_to_string(&path).unwrap_or_default();
             format!("the daemon does not answer; it said:\n{said}")

@@ -126,10 +126,14 @@ pub(crate) fn install(wishes: &[(&str, &str)]) -> Result<()> {
         return Ok(());
     }
     if !found("apt-get") {
-        bail!("these Debian packages are needed and there is no apt-get to install them: {}", missing.join(" "));
+        bail!(
+            "these Debian packages are needed and there is no apt-get to install them: {}",
+            missing.join(" ")
+        );
     }
     say::step(&format!("installing Debian packages: {}", missing.join(" ")));
-    let mut words = vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qy", "--no-install-recommends"];
+    let mut words =
+        vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qy", "--no-install-recommends"];
     words.extend(&missing);
     if quietly(&mut root("env", &words)).is_ok() {
         return Ok(());

@@ -33,7 +33,8 @@ const MEMORY_MIB: &str = "1024";
 const DISK_SIZE: &str = "3G";
 
 /// The kernel's command line: the second version of control groups and no other.
-const KERNEL_WORDS: &str = "root=/dev/vda rw console=ttyS0 cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1";
+const KERNEL_WORDS: &str =
+    "root=/dev/vda rw console=ttyS0 cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1";
 
 /// The start of the last line that the unit prints; the demo's exit code follows.
 const MARK: &str = "demo ended with ";
@@ -84,7 +85,9 @@ pub(crate) fn as_root() -> Result<()> {
     if code.as_deref() != Some("0") {
         bail!("the demo did not end well in the machine; its boot is in {}/console.log", folder.display());
     }
-    say::line("vm-demo: a Debian machine with systemd and control groups v2 booted in QEMU, and `bocage demo` ended well there");
+    say::line(
+        "vm-demo: a Debian machine with systemd and control groups v2 booted in QEMU, and `bocage demo` ended well there",
+    );
     Ok(())
 }
 
@@ -108,7 +111,8 @@ fn root(folder: &Path) -> Result<PathBuf> {
 /// Puts the binary and the unit into the root, replacing those of an earlier run.
 fn lay_in(root: &Path, binary: &Path) -> Result<()> {
     let inside = root.join("usr/local/bin/bocage");
-    fs::copy(binary, &inside).with_context(|| format!("{} cannot be copied into the machine", binary.display()))?;
+    fs::copy(binary, &inside)
+        .with_context(|| format!("{} cannot be copied into the machine", binary.display()))?;
     let units = root.join("etc/systemd/system");
     let wants = units.join("multi-user.target.wants");
     fs::create_dir_all(&wants).context("the folder of units cannot be made")?;

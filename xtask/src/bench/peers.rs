@@ -58,7 +58,8 @@ impl Peer {
 
     /// Creates, starts, waits for and deletes one container of `busybox true`.
     pub(super) fn round(&mut self, network: &str) -> Result<()> {
-        let wish = json!({ "Image": "busybox:latest", "Cmd": ["true"], "HostConfig": { "NetworkMode": network } });
+        let wish =
+            json!({ "Image": "busybox:latest", "Cmd": ["true"], "HostConfig": { "NetworkMode": network } });
         let made = self.ask("POST", "/containers/create", Some(&wish), 201)?;
         let id = made["Id"].as_str().context("the answer to create has no id")?.to_owned();
         self.ask("POST", &format!("/containers/{id}/start"), None, 204)?;

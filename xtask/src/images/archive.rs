@@ -37,8 +37,10 @@ fn config(recipe: &Recipe, layers: &[Layer]) -> Result<Value> {
     let now = now.trim();
     let digests: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect();
     let base = json!({ "created": now, "created_by": "ADD the root of Debian's packages /" });
-    let upper = json!({ "created": now, "created_by": format!("RUN apt-get install {}", recipe.packages.join(" ")) });
-    let command = json!({ "created": now, "created_by": format!("CMD {}", recipe.config["Cmd"]), "empty_layer": true });
+    let upper =
+        json!({ "created": now, "created_by": format!("RUN apt-get install {}", recipe.packages.join(" ")) });
+    let command =
+        json!({ "created": now, "created_by": format!("CMD {}", recipe.config["Cmd"]), "empty_layer": true });
     let mut history = vec![base];
     history.extend((layers.len() > 1).then_some(upper));
     history.push(command);

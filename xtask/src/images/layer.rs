@@ -93,7 +93,8 @@ fn is_left_out(name: &Path) -> bool {
 }
 
 fn is_same(before: &Metadata, after: &Metadata) -> bool {
-    let times = before.is_dir() || (before.mtime(), before.mtime_nsec()) == (after.mtime(), after.mtime_nsec());
+    let times =
+        before.is_dir() || (before.mtime(), before.mtime_nsec()) == (after.mtime(), after.mtime_nsec());
     let sizes = before.is_dir() || before.len() == after.len();
     times && sizes && (before.mode(), before.uid(), before.gid()) == (after.mode(), after.uid(), after.gid())
 }

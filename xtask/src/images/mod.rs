@@ -59,14 +59,6 @@ enum Base {
     Debian,
 }
 
-/// An image that could not be made, and why.
-pub(crate) struct Missing {
-    /// The archive's name without its ending.
-    pub(crate) name: &'static str,
-    /// Why there is none.
-    pub(crate) reason: String,
-}
-
 /// The folder of the archives.
 pub(crate) fn folder() -> PathBuf {
     shell::target().join("test-images")
@@ -97,26 +89,20 @@ pub(crate) fn ensure() -> Result<()> {
     if let Err(error) = shell::install(&[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")]) {
         say::step(&format!("the Debian packages that make images cannot be installed: {error:#}"));
     }
-    shell::as_root(&["images"], || make().map(|_| ()))
+    shell::as_root(&["images"], make)
 }
 
 /// Makes every image whose recipe changed or whose archive is missing. Needs root. An image that cannot be made is told, and no
 /// error: tests that want it are skipped and counted.
-pub(crate) fn make() -> Result<Vec<Missing>> {
+pub(crate) fn make() -> Result<()> {
     fs::create_dir_all(folder().join("work")).context("the folder of the test images cannot be made")?;
-    let mut missing = Vec::new();
-    for recipe in recipes::all() {
-        if is_fresh(&recipe) {
-            continue;
-        }
+    for recipe in recipes::all().into_iter().filter(|recipe| !is_fresh(recipe)) {
         say::step(&format!("making the image {}", recipe.tags[0]));
         if let Err(error) = make_one(&recipe) {
-            let reason = format!("{error:#}");
-            say::step(&format!("the image {} cannot be made: {reason}", recipe.name));
-            missing.push(Missing { name: recipe.name, reason });
+            say::step(&format!("the image {} cannot be made: {error:#}", recipe.name));
         }
     }
-    Ok(missing)
+    Ok(())
 }
 
 fn make_one(recipe: &Recipe) -> Result<()> {
@@ -139,7 +125,8 @@ fn make_one(recipe: &Recipe) -> Result<()> {
         }
     };
     archive::write(recipe, &layers, &path(recipe.name))?;
-    fs::write(stamp(recipe), hash(recipe)).with_context(|| format!("the stamp of {} cannot be written", recipe.name))
+    fs::write(stamp(recipe), hash(recipe))
+        .with_context(|| format!("the stamp of {} cannot be written", recipe.name))
 }
 
 fn is_fresh(recipe: &Recipe) -> bool {

@@ -34,7 +34,8 @@ pub(super) fn busybox(root: &Path) -> Result<()> {
     fs::set_permissions(&inside, fs::Permissions::from_mode(0o755))?;
     let applets = shell::output(&mut shell::command(&inside.to_string_lossy(), &["--list"]))?;
     for applet in applets.lines().filter(|name| *name != "busybox") {
-        symlink("busybox", root.join("bin").join(applet)).with_context(|| format!("the applet {applet} has no link"))?;
+        symlink("busybox", root.join("bin").join(applet))
+            .with_context(|| format!("the applet {applet} has no link"))?;
     }
     let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
     write_file(&root.join("etc/passwd"), 0o644, users.as_bytes())?;
@@ -87,7 +88,8 @@ pub(crate) fn debootstrap(mirror: &Mirror, root: &Path, packages: &str) -> Resul
     };
     let include = format!("--include={packages}");
     let components = format!("--components={}", mirror.components);
-    let words = ["--variant=minbase", &include, &components, &mirror.suite, &root.to_string_lossy(), &mirror.uri];
+    let words =
+        ["--variant=minbase", &include, &components, &mirror.suite, &root.to_string_lossy(), &mirror.uri];
     let mut command = shell::command(&program.to_string_lossy(), &words);
     with_proxy(&mut command, mirror);
     shell::quietly(command.env("PATH", root_path()))
@@ -111,7 +113,8 @@ pub(super) fn variant(base: &Path, root: &Path, recipe: &Recipe) -> Result<()> {
     }
     inside(root, &mirror, recipe.script)?;
     // The machine's own names are no part of the image.
-    fs::copy(base.join("etc/hosts"), root.join("etc/hosts")).map_or_else(|_| remove(&root.join("etc/hosts")), |_| Ok(()))
+    fs::copy(base.join("etc/hosts"), root.join("etc/hosts"))
+        .map_or_else(|_| remove(&root.join("etc/hosts")), |_| Ok(()))
 }
 
 /// Runs a script in a root, by the root's own shell.
@@ -120,7 +123,11 @@ fn inside(root: &Path, mirror: &Mirror, script: &str) -> Result<()> {
     let script = format!("set -e\n{script}");
     let words = [root.as_os_str(), "/bin/sh".as_ref(), "-c".as_ref(), script.as_ref()];
     let mut command = shell::command(&chroot.to_string_lossy(), &words);
-    command.env_clear().env("PATH", root_path()).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
+    command
+        .env_clear()
+        .env("PATH", root_path())
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C.UTF-8");
     with_proxy(&mut command, mirror);
     shell::quietly(&mut command)
 }

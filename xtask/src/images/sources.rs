@@ -103,7 +103,8 @@ fn entries(text: &str, suite: &str) -> Vec<String> {
 
 fn proxy() -> Option<String> {
     let said = shell::output(&mut shell::command("apt-config", &["dump", "Acquire::http::Proxy"])).ok()?;
-    let named = said.lines().find_map(|line| line.strip_prefix("Acquire::http::Proxy \"")?.strip_suffix("\";"));
+    let named =
+        said.lines().find_map(|line| line.strip_prefix("Acquire::http::Proxy \"")?.strip_suffix("\";"));
     let named = named.map(str::to_owned).or_else(|| std::env::var("http_proxy").ok());
     named.filter(|url| !url.is_empty())
 }

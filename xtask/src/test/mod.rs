@@ -71,7 +71,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
 fn packages() -> Result<()> {
     shell::install(&PACKAGES)?;
     // Debian 13 and Ubuntu have the client alone; Debian 12's brings a daemon with it, which nobody asked for.
-    let client = shell::output(&mut shell::command("apt-cache", &["policy", "docker-cli"])).unwrap_or_default();
+    let client =
+        shell::output(&mut shell::command("apt-cache", &["policy", "docker-cli"])).unwrap_or_default();
     if !shell::found("docker") && client.contains("Candidate:") && !client.contains("Candidate: (none)") {
         shell::install(&[("docker", "docker-cli")])?;
     }
@@ -84,7 +85,8 @@ fn packages() -> Result<()> {
 /// Builds the tests and asks each program for its list.
 fn collect() -> Result<Vec<Test>> {
     say::step("building the tests");
-    let mut build = shell::cargo(&["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    let mut build =
+        shell::cargo(&["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
     build.stderr(std::process::Stdio::inherit());
     let said = shell::output(&mut build)?;
     let mut tests = Vec::new();
