@@ -110,8 +110,12 @@ impl Host {
     /// # Errors
     /// Where no control groups are mounted.
     pub fn new(program: ShimProgram) -> Result<Host, Error> {
-        let layout = Layout::detect().map_err(Error::ControlGroups)?;
-        Ok(Host { program, layout, filters: Filters::default() })
+        Ok(Host::with_layout(program, Layout::detect().map_err(Error::ControlGroups)?))
+    }
+
+    /// The same, where the layout is known, or where less of the machine is to be used than there is.
+    pub fn with_layout(program: ShimProgram, layout: Layout) -> Host {
+        Host { program, layout, filters: Filters::default() }
     }
 
     /// The machine's control group hierarchies.

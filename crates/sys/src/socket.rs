@@ -36,18 +36,16 @@ pub fn explain_refusals(socket: impl AsFd) -> Result<(), Errno> {
     let on: libc::c_int = 1;
     for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
         // SAFETY: the kernel reads one `int` from `on`, which lives across the call.
-        check(
-            unsafe {
-                libc::setsockopt(
-                    socket.as_fd().as_raw_fd(),
-                    SOL_NETLINK,
-                    option,
-                    (&raw const on).cast(),
-                    size_of::<libc::c_int>() as libc::socklen_t,
-                )
-            }
-            .into(),
-        )?;
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_fd().as_raw_fd(),
+                SOL_NETLINK,
+                option,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        check(result.into())?;
     }
     Ok(())
 }

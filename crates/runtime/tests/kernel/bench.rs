@@ -31,6 +31,22 @@ pub(crate) struct Bench {
     execs: std::sync::atomic::AtomicU32,
 }
 
+/// A bench that uses v2 alone, where the machine has it.
+pub(crate) fn bench_v2() -> Option<Bench> {
+    let mut bench = bench()?;
+    let layout = runtime::cgroup::Layout { hierarchies: Vec::new(), ..bench.host.layout().clone() };
+    if layout.unified.is_none() {
+        eprintln!("SKIP: needs cgroup2");
+        return None;
+    }
+    bench.host = Host::with_layout(shim_program(), layout);
+    Some(bench)
+}
+
+fn shim_program() -> ShimProgram {
+    ShimProgram::new(&fs::read(env!("CARGO_BIN_EXE_bocage-shim")).unwrap()).unwrap()
+}
+
 /// A bench, or none, with a line that says so, where the machine lacks what the test needs.
 pub(crate) fn bench() -> Option<Bench> {
     if !rustix::process::geteuid().is_root() {
@@ -41,7 +57,6 @@ pub(crate) fn bench() -> Option<Bench> {
         eprintln!("SKIP: needs a static /bin/busybox (Debian: busybox-static)");
         return None;
     }
-    let program = fs::read(env!("CARGO_BIN_EXE_bocage-shim")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let lower = directory.path().join("lower");
     for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "home/web"] {
@@ -59,7 +74,7 @@ pub(crate) fn bench() -> Option<Bench> {
     fs::write(lower.join("etc/group"), "root:x:0:\nwww:x:33:\naudio:x:29:web\n").unwrap();
     let parent = format!("bocage-test-{:016x}", base::random::number());
     Some(Bench {
-        host: Host::new(ShimProgram::new(&program).unwrap()).unwrap(),
+        host: Host::new(shim_program()).unwrap(),
         directory,
         parent,
         execs: 0.into(),
@@ -189,7 +204,7 @@ impl Bench {
 
     /// Runs one more process to its end: its exit code and its output, both streams together.
     pub(crate) fn exec(&self, setup: &ExecSetup) -> Result<(i32, String), Error> {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let mut setup = setup.clone();
         setup.stdio.attached = vec![Attached { descriptor: 9, streams: OUTPUT }];
         let started = runtime::exec(&self.host, &setup, &[(theirs.as_fd(), 9)])?;
@@ -239,6 +254,13 @@ pub(crate) fn connect(directory: &Path, request: &Request) -> (UnixStream, BufRe
     stream.write_all(&line).unwrap();
     let reader = BufReader::new(stream.try_clone().unwrap());
     (stream, reader)
+}
+
+/// Two connected sockets; reading from the first gives up in time.
+pub(crate) fn pair() -> (UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    (ours, theirs)
 }
 
 pub(crate) fn read_all(mut stream: impl Read) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! One more process in a container that runs.
 
-use crate::bench::{ALL, bench, read_all, shell};
+use crate::bench::{ALL, bench, pair, read_all, shell};
 use runtime::setup::Attached;
 use runtime::shim::wire::FailureKind;
 use runtime::{Error, exec};
@@ -8,7 +8,6 @@ use rustix::fd::AsFd;
 use std::fs;
 use std::io::Write;
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 
 #[test]
 fn a_process_joins_everything_that_the_container_has() {
@@ -84,7 +83,7 @@ fn a_terminal_and_input_work_as_in_the_container_itself() {
     one.process.terminal = true;
     one.process.size = Some((10, 20));
     assert_eq!(bench.exec(&one).unwrap(), (0, "/dev/pts/0\r\n10 20\r\n".into()));
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (mut ours, theirs) = pair();
     let mut one = bench.exec_setup(&setup, &started, &["cat"]);
     one.stdio.open_stdin = true;
     one.stdio.stdin_once = true;

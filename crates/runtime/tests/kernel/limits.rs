@@ -1,6 +1,6 @@
 //! Limits, figures, freezing.
 
-use crate::bench::{bench, shell, until};
+use crate::bench::{bench, bench_v2, shell, until};
 use runtime::setup::Limits;
 use runtime::shim::wire::Request;
 
@@ -95,4 +95,23 @@ fn a_limit_that_the_kernel_refuses_is_named_and_nothing_is_left() {
     let message = bench.start(&setup).unwrap_err().to_string();
     assert!(message.contains("cpuset.cpus"), "{message}");
     assert!(!bench.host.group(&setup.cgroup.path).exists());
+}
+
+#[test]
+fn on_v2_alone_a_container_runs_freezes_and_has_its_devices_denied() {
+    let Some(bench) = bench_v2() else { return };
+    let script = "mknod /tmp/log c 1 11; head -c1 /tmp/log 2>&1; head -c1 /dev/zero | wc -c; ls /sys/fs/cgroup; \
+        grep 0:: /proc/self/cgroup";
+    let (_, log) = bench.run(&bench.setup("devices", &shell(script)));
+    assert!(log.starts_with("head: /tmp/log: Operation not permitted\n1\n"), "{log}");
+    assert!(log.contains("cgroup.procs") && log.ends_with("0::/\n"), "{log}");
+    let setup = bench.setup("frozen", &["sleep", "1000"]);
+    let started = bench.start(&setup).unwrap();
+    let group = bench.host.group(&setup.cgroup.path);
+    group.freeze(true).unwrap();
+    group.freeze(false).unwrap();
+    assert_eq!(group.pids().unwrap(), [started.pid]);
+    let one = bench.exec_setup(&setup, &started, &shell("grep 0:: /proc/self/cgroup"));
+    assert_eq!(bench.exec(&one).unwrap(), (0, "0::/\n".into()));
+    bench.kill(&setup, &started);
 }

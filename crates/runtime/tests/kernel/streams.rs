@@ -1,6 +1,6 @@
 //! Input, output and terminals.
 
-use crate::bench::{ALL, OUTPUT, bench, connect, read_all, shell, split, until};
+use crate::bench::{ALL, OUTPUT, bench, connect, pair, read_all, shell, split, until};
 use runtime::setup::{Attached, Streams};
 use runtime::shim::wire::{Reply, Request};
 use rustix::fd::AsFd;
@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 #[test]
 fn a_client_that_was_there_before_the_start_gets_all_output_by_stream() {
     let Some(bench) = bench() else { return };
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, theirs) = pair();
     let mut setup = bench.setup("attached", &shell("echo out; echo err >&2"));
     setup.stdio.attached = vec![Attached { descriptor: 20, streams: OUTPUT }];
     let started = bench.start_with(&setup, &[(theirs.as_fd(), 20)]).unwrap();
@@ -24,7 +24,7 @@ fn a_client_that_was_there_before_the_start_gets_all_output_by_stream() {
 fn output_is_complete_however_fast_the_program_ends() {
     let Some(bench) = bench() else { return };
     for round in 0..20 {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let mut setup = bench.setup(&format!("fast{round}"), &shell("seq 1 20000"));
         setup.log.as_mut().unwrap().file_bytes_max = 10 << 20;
         setup.stdio.attached = vec![Attached { descriptor: 3, streams: OUTPUT }];
@@ -41,7 +41,7 @@ fn output_is_complete_however_fast_the_program_ends() {
 #[test]
 fn input_reaches_the_program_and_its_end_ends_it() {
     let Some(bench) = bench() else { return };
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (mut ours, theirs) = pair();
     let mut setup = bench.setup("cat", &["cat"]);
     setup.stdio.open_stdin = true;
     setup.stdio.stdin_once = true;
@@ -113,7 +113,7 @@ fn a_second_client_joins_and_one_that_leaves_stops_nothing() {
 #[test]
 fn a_client_that_reads_nothing_makes_the_container_wait_and_its_leaving_frees_it() {
     let Some(bench) = bench() else { return };
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, theirs) = pair();
     let mut setup = bench.setup("slow", &shell("yes | head -c 3000000; exit 3"));
     setup.log = setup.log.map(|log| runtime::setup::Log { file_bytes_max: 100 << 20, ..log });
     setup.stdio.attached = vec![Attached { descriptor: 7, streams: OUTPUT }];
@@ -130,8 +130,8 @@ fn a_client_that_reads_nothing_makes_the_container_wait_and_its_leaving_frees_it
 #[test]
 fn a_terminal_is_the_containers_own_with_its_size_and_its_signals() {
     let Some(bench) = bench() else { return };
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let script = "tty; stty size; ls -l /dev/console | wc -l; trap 'stty size' WINCH; while :; do usleep 10000; done";
+    let (mut ours, theirs) = pair();
+    let script = "tty; stty size; ls -l /dev/console | wc -l; trap 'stty size' WINCH; echo ready; while :; do usleep 10000; done";
     let mut setup = bench.setup("terminal", &shell(script));
     setup.process.terminal = true;
     setup.process.size = Some((30, 100));
@@ -148,7 +148,7 @@ fn a_terminal_is_the_containers_own_with_its_size_and_its_signals() {
         }
         seen.clone()
     };
-    assert_eq!(read_until("1\r\n", &mut ours), "/dev/pts/0\r\n30 100\r\n1\r\n");
+    assert_eq!(read_until("ready\r\n", &mut ours), "/dev/pts/0\r\n30 100\r\n1\r\nready\r\n");
     let resized = bench.ask(&setup.directory, &Request::Resize { rows: 50, columns: 20 });
     assert_eq!(resized, Reply::Ok(true));
     assert!(read_until("50 20\r\n", &mut ours).ends_with("50 20\r\n"));
@@ -161,7 +161,7 @@ fn a_terminal_is_the_containers_own_with_its_size_and_its_signals() {
 fn a_fast_program_on_a_terminal_loses_no_output() {
     let Some(bench) = bench() else { return };
     for round in 0..20 {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let mut setup = bench.setup(&format!("tty{round}"), &shell("seq 1 500"));
         setup.process.terminal = true;
         setup.stdio.attached = vec![Attached { descriptor: 4, streams: OUTPUT }];
