@@ -9,12 +9,14 @@
 //!
 //! - [`Network`]: what the engine calls. Start there.
 //! - `netlink`: messages and sockets; `link`: rtnetlink(7); `nft`: the table, as values and as messages
+//! - `reaper`: deletes links while nobody waits; `conntrack`: forgets clients of ports that are gone
 //! - [`Namespace`]: network namespaces, made ahead of need
 //! - [`edge`]: the process for what translation cannot take
 //!
 //! Everything that is made carries the daemon's id. One table is ours and written whole in one transaction; a container's
 //! start and end only add and remove elements of its maps, so their cost does not grow with what is there.
 
+mod conntrack;
 pub mod edge;
 mod error;
 mod link;
@@ -22,6 +24,7 @@ mod namespace;
 mod netlink;
 mod network;
 mod nft;
+mod reaper;
 
 pub use error::Error;
 pub use namespace::Namespace;

@@ -1,7 +1,7 @@
 //! Links, addresses and routes, rtnetlink(7).
 
 use crate::Error;
-use crate::netlink::{ACK, CREATE, DUMP, EXCLUSIVE, Message, Socket};
+use crate::netlink::{ACK, CREATE, DUMP, EXCLUSIVE, Message, REPLACE, Socket};
 use crate::network::Ipv4Net;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
@@ -14,6 +14,7 @@ const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
+const NEW_NEIGHBOUR: u16 = 28;
 
 // Attributes of links: linux/if_link.h.
 const LINK_ADDRESS: u16 = 1;
@@ -32,6 +33,8 @@ const PORT_HAIRPIN: u16 = 4;
 const ADDRESS_ADDRESS: u16 = 1;
 const ADDRESS_LOCAL: u16 = 2;
 const ADDRESS_BROADCAST: u16 = 4;
+const NEIGHBOUR_ADDRESS: u16 = 1;
+const NEIGHBOUR_LINK_ADDRESS: u16 = 2;
 const ROUTE_DESTINATION: u16 = 1;
 const ROUTE_OUT: u16 = 4;
 const ROUTE_GATEWAY: u16 = 5;
@@ -40,6 +43,8 @@ const FAMILY_INET: u8 = 2;
 const LINK_HEADER_BYTES: usize = 16;
 const ADDRESS_HEADER_BYTES: usize = 8;
 const ROUTE_HEADER_BYTES: usize = 12;
+/// `NUD_STALE`: used at once, and checked when it is.
+const NEIGHBOUR_STALE: u16 = 4;
 const UP: u32 = 1;
 const LOOPBACK_INDEX: u32 = 1;
 /// The routing table `main`, and routes made at boot, of scope universe, to one host.
@@ -116,40 +121,75 @@ pub(crate) fn bridge(socket: &Socket, name: &str, mac: [u8; 6], mtu: u32) -> Res
     index(socket, name)?.ok_or_else(|| Error::Answer { operation: operation() })
 }
 
-/// Makes a pair of links: `name` here, up and a port of the bridge, and `eth0` in the namespace, which [`configure`] brings up:
-/// the kernel refuses to bring up an end whose peer is not complete.
-pub(crate) fn veth(
-    socket: &Socket,
-    name: &str,
-    bridge: u32,
-    mtu: u32,
-    namespace: BorrowedFd<'_>,
-    mac: [u8; 6],
-) -> Result<(), Error> {
-    let namespace = u32::try_from(namespace.as_raw_fd()).unwrap_or(u32::MAX);
+/// A pair of links that connects a namespace to a bridge.
+pub(crate) struct Pair<'a> {
+    /// The name of this side's end.
+    pub(crate) name: &'a str,
+    /// The bridge's index.
+    pub(crate) bridge: u32,
+    pub(crate) mtu: u32,
+    /// Where the other end goes.
+    pub(crate) namespace: BorrowedFd<'a>,
+    /// The other end's addresses.
+    pub(crate) address: Ipv4Addr,
+    pub(crate) mac: [u8; 6],
+}
+
+/// Makes a pair of links: one end here, up and a port of the bridge, and `eth0` in the namespace, which [`configure`] brings
+/// up: the kernel refuses to bring up an end whose peer is not complete.
+pub(crate) fn veth(socket: &Socket, pair: &Pair<'_>) -> Result<(), Error> {
+    let namespace = u32::try_from(pair.namespace.as_raw_fd()).unwrap_or(u32::MAX);
     let mut message = Message::new(NEW_LINK, ACK | CREATE | EXCLUSIVE);
     message
         .raw(&header(0, UP, UP))
-        .text(LINK_NAME, name)
-        .number(LINK_MTU, mtu)
-        .number(LINK_MASTER, bridge)
+        .text(LINK_NAME, pair.name)
+        .number(LINK_MTU, pair.mtu)
+        .number(LINK_MASTER, pair.bridge)
         .nest(LINK_INFO, |info| {
             info.text(INFO_KIND, "veth").nest(INFO_DATA, |data| {
                 data.nest(VETH_PEER, |peer| {
-                    peer.raw(&header(0, 0, 0)).text(LINK_NAME, "eth0").number(LINK_MTU, mtu);
-                    peer.attribute(LINK_ADDRESS, &mac).number(LINK_NAMESPACE_FD, namespace);
+                    peer.raw(&header(0, 0, 0)).text(LINK_NAME, "eth0").number(LINK_MTU, pair.mtu);
+                    peer.attribute(LINK_ADDRESS, &pair.mac).number(LINK_NAMESPACE_FD, namespace);
                 });
             });
         });
-    // A container may reach itself through its published port: where the kernel translates on the bridge, the packet
-    // leaves by the port on which it came.
-    let mut hairpin = Message::new(NEW_LINK, ACK);
-    hairpin.raw(&header(0, 0, 0)).text(LINK_NAME, name).nest(LINK_INFO, |info| {
+    let mut messages = vec![message, hairpin(pair.name)];
+    messages.push(neighbour(pair.bridge, pair.address, pair.mac));
+    socket.request(&messages, || format!("make the link {}", pair.name))
+}
+
+/// A container may reach itself through its published port: where the kernel translates on the bridge, the packet leaves
+/// by the port on which it came.
+fn hairpin(name: &str) -> Message {
+    let mut message = Message::new(NEW_LINK, ACK);
+    message.raw(&header(0, 0, 0)).text(LINK_NAME, name).nest(LINK_INFO, |info| {
         info.text(INFO_SLAVE_KIND, "bridge").nest(INFO_SLAVE_DATA, |data| {
             data.attribute(PORT_HAIRPIN, &[1]);
         });
     });
-    socket.request(&[message, hairpin], || format!("make the link {name}"))
+    message
+}
+
+/// The host learns the container's hardware address before it asks, and forgets the one of an earlier container.
+fn neighbour(link: u32, address: Ipv4Addr, mac: [u8; 6]) -> Message {
+    // `struct ndmsg`: family, padding, link, state, flags, type.
+    let mut header = [0; 12];
+    header[0] = FAMILY_INET;
+    header[4..8].copy_from_slice(&link.to_ne_bytes());
+    header[8..10].copy_from_slice(&NEIGHBOUR_STALE.to_ne_bytes());
+    let mut message = Message::new(NEW_NEIGHBOUR, ACK | CREATE | REPLACE);
+    message
+        .raw(&header)
+        .attribute(NEIGHBOUR_ADDRESS, &address.octets())
+        .attribute(NEIGHBOUR_LINK_ADDRESS, &mac);
+    message
+}
+
+/// Makes a link a port of a bridge again, and brings it up.
+pub(crate) fn connect(socket: &Socket, name: &str, bridge: u32) -> Result<(), Error> {
+    let mut message = Message::new(NEW_LINK, ACK);
+    message.raw(&header(0, UP, UP)).text(LINK_NAME, name).number(LINK_MASTER, bridge);
+    socket.request(&[message, hairpin(name)], || format!("connect the link {name}"))
 }
 
 /// Brings up the loopback link.
@@ -163,7 +203,18 @@ pub(crate) fn loopback_up(socket: &Socket) -> Result<(), Error> {
 pub(crate) fn delete(socket: &Socket, name: &str) -> Result<(), Error> {
     let mut message = Message::new(DELETE_LINK, ACK);
     message.raw(&header(0, 0, 0)).text(LINK_NAME, name);
-    match socket.request(&[message], || format!("delete the link {name}")) {
+    tolerant(socket.request(&[message], || format!("delete the link {name}")))
+}
+
+/// The same by index.
+pub(crate) fn delete_index(socket: &Socket, index: u32) -> Result<(), Error> {
+    let mut message = Message::new(DELETE_LINK, ACK);
+    message.raw(&header(index, 0, 0));
+    tolerant(socket.request(&[message], || format!("delete the link of index {index}")))
+}
+
+fn tolerant(outcome: Result<(), Error>) -> Result<(), Error> {
+    match outcome {
         Err(Error::Refused { source: Errno::NODEV, .. }) => Ok(()),
         other => other,
     }

@@ -31,6 +31,8 @@ const DUMP_ATTEMPTS_MAX: u32 = 8;
 pub(crate) const REQUEST: u16 = 1;
 /// `NLM_F_ACK`: it wants an answer.
 pub(crate) const ACK: u16 = 4;
+/// `NLM_F_REPLACE`: it takes the place of what is there.
+pub(crate) const REPLACE: u16 = 0x100;
 /// `NLM_F_EXCL`: what it makes must not be there.
 pub(crate) const EXCLUSIVE: u16 = 0x200;
 /// `NLM_F_CREATE`: it makes something.

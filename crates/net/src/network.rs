@@ -2,7 +2,8 @@
 
 use crate::namespace::{Namespace, Pool};
 use crate::netlink::Socket;
-use crate::{Error, link, nft};
+use crate::reaper::Reaper;
+use crate::{Error, conntrack, link, nft};
 use model::Protocol;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -60,6 +61,9 @@ pub struct Endpoint {
     pub mac: [u8; 6],
 }
 
+/// Hexadecimal digits of an address in the name of its link.
+const PORT_DIGITS: usize = 4;
+
 /// A bridge with its table.
 pub struct Network {
     config: NetConfig,
@@ -67,6 +71,7 @@ pub struct Network {
     socket: Socket,
     table: nft::Table,
     pool: Pool,
+    reaper: Reaper,
 }
 
 fn write_setting(path: String, value: &str) -> Result<(), Error> {
@@ -88,7 +93,7 @@ impl Network {
         format!("boc-{}", config.daemon)
     }
 
-    /// The name of the host's end of a container's link.
+    /// The name of the host's end of a container's link: the lower half of the address tells it from others of the bridge.
     fn port(&self, address: Ipv4Addr) -> String {
         format!("v{}{:04x}", self.config.daemon, address.to_bits() & 0xffff)
     }
@@ -108,7 +113,7 @@ impl Network {
         write_setting(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1")?;
         let table = nft::Table::new(format!("bocage-{}", config.daemon))?;
         table.write(&name, config.subnet)?;
-        Ok(Network { config, index, socket, table, pool: Pool::default() })
+        Ok(Network { config, index, socket, table, pool: Pool::default(), reaper: Reaper::new()? })
     }
 
     /// The subnets that the host's addresses and routes use.
@@ -135,25 +140,50 @@ impl Network {
         self.pool.refill()
     }
 
-    /// Connects a namespace to the bridge.
+    /// Connects a namespace to the bridge. A link that is still there from an earlier container of this address is replaced.
     ///
     /// # Errors
-    /// The step that the kernel refused; [`Network::detach`] removes what was made before.
+    /// The step that the kernel refused, [`Error::BridgeFull`] above all; [`Network::detach`] removes what was made before.
     pub fn attach(&self, namespace: &Namespace, endpoint: &Endpoint) -> Result<(), Error> {
         let name = self.port(endpoint.address);
-        link::veth(&self.socket, &name, self.index, self.config.mtu, namespace.as_fd(), endpoint.mac)?;
+        let pair = link::Pair {
+            name: &name,
+            bridge: self.index,
+            mtu: self.config.mtu,
+            namespace: namespace.as_fd(),
+            address: endpoint.address,
+            mac: endpoint.mac,
+        };
+        let made = match link::veth(&self.socket, &pair) {
+            Err(Error::Refused { source: Errno::EXIST, .. }) => {
+                link::delete(&self.socket, &name)?;
+                link::veth(&self.socket, &pair)
+            }
+            other => other,
+        };
+        match made {
+            Err(Error::Refused { source: Errno::XFULL, .. }) => {
+                return Err(Error::BridgeFull { bridge: Network::bridge(&self.config) });
+            }
+            other => other?,
+        }
         let inside = link::index(namespace.socket(), "eth0")?
             .ok_or_else(|| Error::Answer { operation: format!("find eth0 behind {name}") })?;
         let prefix = self.config.subnet.prefix;
         link::configure(namespace.socket(), inside, endpoint.address, prefix, self.config.gateway)
     }
 
-    /// Takes a container off the bridge. That it is off already is no error.
+    /// Takes a container off the bridge. That it is off already is no error. The link is gone when the kernel has taken down
+    /// the ended container's namespace, or a tenth of a second later if something keeps that alive; the
+    /// address can be used again at once.
     ///
     /// # Errors
-    /// The kernel refused.
+    /// The kernel refused, this time or where a link was to be gone since the last time.
     pub fn detach(&self, address: Ipv4Addr) -> Result<(), Error> {
-        link::delete(&self.socket, &self.port(address))
+        match link::index(&self.socket, &self.port(address))? {
+            Some(index) => self.reaper.delete(index),
+            None => Ok(()),
+        }
     }
 
     /// Lets the host answer for ports.
@@ -164,12 +194,13 @@ impl Network {
         self.table.publish(ports)
     }
 
-    /// Lets it answer no longer. Ports that are not published are passed over.
+    /// Lets it answer no longer, clients of datagram ports that are known already included. Ports that are not published are
+    /// passed over.
     ///
     /// # Errors
     /// The first refusal; the others are gone all the same.
     pub fn unpublish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
-        self.table.unpublish(ports)
+        self.table.unpublish(ports).and(conntrack::forget(ports))
     }
 
     /// Points the redirection of IPv6 connections at the edge process.
@@ -180,7 +211,7 @@ impl Network {
         self.table.redirect(port)
     }
 
-    /// Removes what belongs to none of these containers and ports.
+    /// Removes what belongs to none of these containers and ports, and connects again what lost its bridge.
     ///
     /// # Errors
     /// The first step that the kernel refused; the others are made all the same.
@@ -188,17 +219,19 @@ impl Network {
         self.table.replace(ports).and(self.sweep(addresses))
     }
 
-    /// Removes the links of containers that are not named.
+    /// Removes this daemon's links of containers that are not named; those that are shall be ports of the bridge.
     fn sweep(&self, addresses: &[Ipv4Addr]) -> Result<(), Error> {
         let mut outcome = Ok(());
         let kept: BTreeSet<String> = addresses.iter().map(|address| self.port(*address)).collect();
         let prefix = format!("v{}", self.config.daemon);
         for found in link::list(&self.socket)? {
-            if found.master == Some(self.index)
-                && found.name.starts_with(&prefix)
-                && !kept.contains(&found.name)
-            {
-                outcome = outcome.and(link::delete(&self.socket, &found.name));
+            let Some(rest) = found.name.strip_prefix(&prefix) else { continue };
+            if kept.contains(&found.name) {
+                if found.master != Some(self.index) {
+                    outcome = outcome.and(link::connect(&self.socket, &found.name, self.index));
+                }
+            } else if rest.len() == PORT_DIGITS {
+                outcome = outcome.and(link::delete_index(&self.socket, found.index));
             }
         }
         outcome
@@ -247,7 +280,9 @@ fn probe(protocol: Protocol, address: SocketAddr, any: bool) -> Result<(), Error
             // Connections that wait for their last packets do not hold the port; listeners do.
             sockopt::set_socket_reuseaddr(&socket, true)?;
         }
-        net::bind(&socket, &address)
+        net::bind(&socket, &address)?;
+        // Only listening finds out every holder that let others bind too.
+        if protocol == Protocol::Tcp { net::listen(&socket, 1) } else { Ok(()) }
     })();
     match bound {
         // A host without IPv6 has no port of that family to be held.
