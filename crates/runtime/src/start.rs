@@ -170,11 +170,7 @@ impl Shim {
 ///
 /// # Errors
 /// [`Error::Start`] where the container is at fault; the others where the machine is. Nothing is left behind.
-pub fn start(
-    host: &Host,
-    setup: &Setup,
-    inherited: &[(BorrowedFd<'_>, RawFd)],
-) -> Result<Started, Error> {
+pub fn start(host: &Host, setup: &Setup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
     let group = host.group(&setup.cgroup.path);
     let order = Order { task: Task::Run(Box::new(setup.clone())), group };
     hand_over(host, &order, c"run", inherited)
@@ -184,11 +180,7 @@ pub fn start(
 ///
 /// # Errors
 /// As [`start`].
-pub fn exec(
-    host: &Host,
-    setup: &ExecSetup,
-    inherited: &[(BorrowedFd<'_>, RawFd)],
-) -> Result<Started, Error> {
+pub fn exec(host: &Host, setup: &ExecSetup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
     let group = host.group(&setup.cgroup);
     let order = Order { task: Task::Exec(Box::new(setup.clone())), group };
     hand_over(host, &order, c"exec", inherited)
@@ -230,7 +222,9 @@ fn hand_over(
     let shim = shim_of(pid).map_err(spawn_error)?;
     let report = read_report(report_read).map_err(|source| Error::NoReport { id: id.to_owned(), source });
     match report {
-        Ok(Report::Started { pid, start_ticks, started_at }) => Ok(Started { pid, start_ticks, started_at, shim }),
+        Ok(Report::Started { pid, start_ticks, started_at }) => {
+            Ok(Started { pid, start_ticks, started_at, shim })
+        }
         Ok(Report::Failed(failure)) => {
             // It has ended or is about to: nothing may be left of it, not even a zombie.
             let _ = shim.reap();

@@ -68,9 +68,8 @@ pub fn attach(group: BorrowedFd<'_>, instructions: &[Instruction]) -> Result<(),
     };
     // SAFETY: the struct has the kernel's layout, its size is given, and what it points to lives across the call; the
     // kernel verifies the program before it accepts it.
-    let program = check(unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const load, size_of::<Load>())
-    })?;
+    let program =
+        check(unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const load, size_of::<Load>()) })?;
     // SAFETY: the call returned a new descriptor that nobody else owns.
     let program = unsafe { OwnedFd::from_raw_fd(program as i32) };
     let attach = Attach {

@@ -206,9 +206,8 @@ struct SpawnPlan {
 impl SpawnPlan {
     /// A new session, an empty signal mask, every signal at its default.
     fn new() -> Result<Box<SpawnPlan>, Errno> {
-        let flags = libc::POSIX_SPAWN_SETSID as i32
-            | libc::POSIX_SPAWN_SETSIGMASK as i32
-            | libc::POSIX_SPAWN_SETSIGDEF as i32;
+        let flags =
+            i32::from(libc::POSIX_SPAWN_SETSID) | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
         // SAFETY: both are plain C structs for which zeroes are valid bytes; they are initialised below before use,
         // and boxed so that they do not move between their initialisation and their end.
         let mut plan: Box<SpawnPlan> = Box::new(unsafe { std::mem::zeroed() });

@@ -190,8 +190,7 @@ fn blocks_v1(bytes: &str, operations: &str) -> Vec<Block> {
                 continue;
             };
             let (Some((major, minor)), Ok(value)) = (device_numbers(device), value.parse()) else { continue };
-            let block =
-                found.entry((major, minor)).or_insert(Block { major, minor, ..Block::default() });
+            let block = found.entry((major, minor)).or_insert(Block { major, minor, ..Block::default() });
             match (what, is_bytes) {
                 ("Read", true) => block.read_bytes = value,
                 ("Write", true) => block.written_bytes = value,

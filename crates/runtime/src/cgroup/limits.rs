@@ -18,8 +18,35 @@ pub(crate) struct Write {
     pub(crate) optional: bool,
 }
 
-fn write(controller: &'static str, file: &'static str, value: impl ToString) -> Write {
-    Write { controller, file, value: value.to_string(), optional: false }
+/// A number or a word, as text.
+struct Value(String);
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Value {
+        Value(number.to_string())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value(number.to_string())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value(text)
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Value {
+        Value(text.clone())
+    }
+}
+
+fn write(controller: &'static str, file: &'static str, value: impl Into<Value>) -> Write {
+    Write { controller, file, value: value.into().0, optional: false }
 }
 
 /// What v1 is told, in the order in which it accepts it.
@@ -43,7 +70,7 @@ pub(crate) fn writes_v1(limits: &Limits) -> Vec<Write> {
         writes.push(write("memory", "memory.soft_limit_in_bytes", bytes));
     }
     if limits.oom_kill_disable {
-        writes.push(write("memory", "memory.oom_control", 1));
+        writes.push(write("memory", "memory.oom_control", 1u64));
     }
     if let Some(period) = limits.cpu_period_us {
         writes.push(write("cpu", "cpu.cfs_period_us", period));

@@ -133,7 +133,8 @@ impl Group {
     /// # Errors
     /// Where a directory cannot be made or a limit is refused.
     pub fn create(&self, limits: &Limits, devices: &[DeviceRule]) -> Result<(), Error> {
-        let made = self.make_all().and_then(|()| self.update(limits)).and_then(|()| self.set_devices(devices));
+        let made =
+            self.make_all().and_then(|()| self.update(limits)).and_then(|()| self.set_devices(devices));
         if made.is_err() {
             // The first failure is the one to tell.
             let _ = self.remove();
@@ -217,8 +218,7 @@ impl Group {
                 .map(|descriptor| (path.clone(), descriptor))
                 .map_err(|error| Error::Read { path, source: error.into() })
         };
-        let unified =
-            self.unified().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
+        let unified = self.unified().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
         let tasks = self
             .layout
             .hierarchies
@@ -371,9 +371,11 @@ fn inherit_cpuset(root: &Path, group: &Path) -> Result<(), Error> {
 /// Writes a value in one call, as these files want it.
 fn write_value(path: &Path, value: &str) -> Result<(), Error> {
     let written = fs::OpenOptions::new().write(true).open(path);
-    written
-        .and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|source| Error::Write { path: path.to_owned(), value: value.to_owned(), source })
+    written.and_then(|mut file| file.write_all(value.as_bytes())).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        value: value.to_owned(),
+        source,
+    })
 }
 
 /// Reads a file; of a group that is gone, nothing.

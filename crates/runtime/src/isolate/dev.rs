@@ -15,14 +15,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Nodes that every container has: name, major, minor.
-const NODES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
+const NODES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 /// Links that every container has: where to, name.
 const LINKS: [(&str, &str); 6] = [
     ("/proc/self/fd", "fd"),
@@ -126,21 +120,17 @@ pub(super) fn mount(child: &mut Child<'_>, target: &Path) -> Outcome {
         rustix::fs::symlinkat(to, &dev, name).during(format_args!("link /dev/{name}"))?;
     }
     let noexec = quiet | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let pts_options = [
-        ("newinstance", None),
-        ("ptmxmode", Some("0666")),
-        ("mode", Some("0620")),
-        ("gid", Some("5")),
-    ];
+    let pts_options =
+        [("newinstance", None), ("ptmxmode", Some("0666")), ("mode", Some("0620")), ("gid", Some("5"))];
     let pts = new_file_system("devpts", &pts_options, noexec).during("make devpts")?;
-    let mqueue = new_file_system("mqueue", &[], noexec | MountAttrFlags::MOUNT_ATTR_NODEV)
-        .during("make mqueue")?;
+    let mqueue =
+        new_file_system("mqueue", &[], noexec | MountAttrFlags::MOUNT_ATTR_NODEV).during("make mqueue")?;
     for (name, made) in [("pts", &pts), ("mqueue", &mqueue)] {
         rustix::fs::mkdirat(&dev, name, Mode::from_raw_mode(0o755))
             .during(format_args!("make /dev/{name}"))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&dev, name, flags, Mode::empty())
-            .during(format_args!("open /dev/{name}"))?;
+        let directory =
+            rustix::fs::openat(&dev, name, flags, Mode::empty()).during(format_args!("open /dev/{name}"))?;
         put(made.as_fd(), directory.as_fd()).during(format_args!("mount /dev/{name}"))?;
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -153,11 +143,7 @@ pub(super) fn mount(child: &mut Child<'_>, target: &Path) -> Outcome {
 }
 
 /// Whether a descriptor holds this character device and nothing else.
-pub(super) fn is_device(
-    descriptor: BorrowedFd<'_>,
-    major: u32,
-    minor: u32,
-) -> Result<bool, Errno> {
+pub(super) fn is_device(descriptor: BorrowedFd<'_>, major: u32, minor: u32) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(descriptor)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && stat.st_rdev == rustix::fs::makedev(major, minor))
@@ -182,9 +168,7 @@ pub(super) fn make_nodes(child: &Child<'_>) -> Outcome {
         let directory = paths::find_or_make(root.as_fd(), parent, Missing::Directory)?;
         let device = rustix::fs::makedev(node.device.0, node.device.1);
         let mode = Mode::from_raw_mode(node.mode & 0o7777);
-        let make = || {
-            rustix::fs::mknodat(&directory, last, FileType::from_raw_mode(node.mode), mode, device)
-        };
+        let make = || rustix::fs::mknodat(&directory, last, FileType::from_raw_mode(node.mode), mode, device);
         let made = match make() {
             // One of the default nodes, most likely: they are in use by other steps.
             Err(Errno::EXIST) if is_node(directory.as_fd(), last, node) => continue,

@@ -77,7 +77,11 @@ pub(crate) struct Streams3 {
 
 impl Streams3 {
     pub(crate) fn borrow(&self) -> ChildStreams<'_> {
-        ChildStreams { stdin: self.stdin.as_ref().map(AsFd::as_fd), stdout: self.stdout.as_fd(), stderr: self.stderr.as_fd() }
+        ChildStreams {
+            stdin: self.stdin.as_ref().map(AsFd::as_fd),
+            stdout: self.stdout.as_fd(),
+            stderr: self.stderr.as_fd(),
+        }
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) fn find_user(child: &mut Child<'_>) -> Outcome {
 /// A file of the image: bounded, a plain file, and nothing that could make the reader wait. What is absent is empty.
 fn read_in_root(child: &Child<'_>, path: &str) -> Result<String, Problem> {
     let Some(root) = &child.root else { return Err(Problem::new("no root was mounted")) };
-    let opened = paths::find(root.as_fd(), Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+    let opened =
+        paths::find(root.as_fd(), Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
     let descriptor = match opened {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(String::new()),
         other => other.during(format_args!("open {path}"))?,
@@ -54,7 +55,10 @@ fn read_in_root(child: &Child<'_>, path: &str) -> Result<String, Problem> {
         return Ok(String::new());
     }
     let mut bytes = Vec::new();
-    File::from(descriptor).take(FILE_BYTES_MAX).read_to_end(&mut bytes).during(format_args!("read {path}"))?;
+    File::from(descriptor)
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .during(format_args!("read {path}"))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -83,7 +87,6 @@ pub(super) fn become_user(child: &mut Child<'_>) -> Outcome {
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .during(format_args!("become group {}", identity.gid))?;
     let uid = Uid::from_raw(identity.uid);
-    rustix::thread::set_thread_res_uid(uid, uid, uid)
-        .during(format_args!("become user {}", identity.uid))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).during(format_args!("become user {}", identity.uid))?;
     rustix::thread::set_keep_capabilities(false).during("stop keeping capabilities")
 }

@@ -40,8 +40,8 @@ fn open_source(
     propagation: Propagation,
     read_only: bool,
 ) -> Result<OwnedFd, Problem> {
-    let tree = copy_of(CWD, source, recursive)
-        .during(format_args!("open the bind source {}", source.display()))?;
+    let tree =
+        copy_of(CWD, source, recursive).during(format_args!("open the bind source {}", source.display()))?;
     let passing = match propagation {
         Propagation::Private => Passing::Private,
         Propagation::Slave => Passing::Slave,
@@ -103,8 +103,7 @@ pub(super) fn mount_all(child: &mut Child<'_>) -> Outcome {
 }
 
 fn mount_one(child: &mut Child<'_>, index: usize, mount: &Mount) -> Outcome {
-    let read_only =
-        if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+    let read_only = if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
     let target = mount.target.as_path();
     let name = target.display();
     let made = match &mount.kind {
@@ -145,7 +144,6 @@ pub(super) fn put_in_root(child: &Child<'_>, mount: BorrowedFd<'_>, path: &Path)
     }
     put(mount, target.as_fd()).during(format_args!("mount on {name}"))
 }
-
 
 fn tmpfs(
     size_bytes: Option<u64>,
@@ -196,8 +194,7 @@ fn mount_cgroup(child: &Child<'_>, target: &Path, read_only: MountAttrFlags) -> 
                 .during(format_args!("link {controller} to {name}"))?;
         }
     }
-    let attributes =
-        if read_only.is_empty() { Attributes::NONE } else { Attributes::READ_ONLY };
+    let attributes = if read_only.is_empty() { Attributes::NONE } else { Attributes::READ_ONLY };
     sys::mount::change(top.as_fd(), false, attributes, None).during("make the cgroup tmpfs read-only")
 }
 

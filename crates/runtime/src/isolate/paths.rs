@@ -38,20 +38,11 @@ pub(super) fn find(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<O
 }
 
 /// The object at `path`, made if it is missing.
-pub(super) fn find_or_make(
-    root: BorrowedFd<'_>,
-    path: &Path,
-    missing: Missing,
-) -> Result<OwnedFd, Problem> {
+pub(super) fn find_or_make(root: BorrowedFd<'_>, path: &Path, missing: Missing) -> Result<OwnedFd, Problem> {
     make(root, path, missing, LINKS_MAX)
 }
 
-fn make(
-    root: BorrowedFd<'_>,
-    path: &Path,
-    missing: Missing,
-    links_left: u32,
-) -> Result<OwnedFd, Problem> {
+fn make(root: BorrowedFd<'_>, path: &Path, missing: Missing, links_left: u32) -> Result<OwnedFd, Problem> {
     match find(root, path, OFlags::PATH) {
         Err(Errno::NOENT) if links_left > 0 => {}
         Err(Errno::NOENT) => {

@@ -38,8 +38,8 @@ pub(super) fn enter_directory(child: &mut Child<'_>) -> Outcome {
     let Some(root) = &child.root else { return Err(Problem::new("no root was mounted")) };
     let path = working_directory(child.process.cwd.as_path());
     // Magic links are not followed: `/proc/self/fd/7` must not lead to a directory of the host that was left open.
-    let entered = paths::find(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)
-        .and_then(rustix::process::fchdir);
+    let entered =
+        paths::find(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY).and_then(rustix::process::fchdir);
     let is_user = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.is_empty());
     match entered {
         Err(Errno::ACCESS) if !is_user && child.identity.uid != 0 => return Ok(()),
@@ -58,7 +58,8 @@ pub(super) fn find(child: &mut Child<'_>) -> Outcome {
     let Some(name) = child.process.args.first() else {
         return Err(Problem::new("no command specified"));
     };
-    let c_string = |text: String| CString::new(text).map_err(|_| Problem::new("the command has a null in it"));
+    let c_string =
+        |text: String| CString::new(text).map_err(|_| Problem::new("the command has a null in it"));
     if name.contains('/') {
         executable(name).map_err(|error| match error {
             Errno::NOENT | Errno::NOTDIR => Problem::of_program(
@@ -88,10 +89,9 @@ pub(super) fn find(child: &mut Child<'_>) -> Outcome {
         }
     }
     Err(match denied {
-        Some(error) => Problem::of_program(
-            FailureKind::NotExecutable,
-            format!("exec: {name:?}: {}", error_text(error)),
-        ),
+        Some(error) => {
+            Problem::of_program(FailureKind::NotExecutable, format!("exec: {name:?}: {}", error_text(error)))
+        }
         None => Problem::of_program(
             FailureKind::NotFound,
             format!("exec: {name:?}: executable file not found in $PATH"),
@@ -130,7 +130,9 @@ pub(super) fn execute(child: &Child<'_>) -> Problem {
     let name = child.process.args.first().map_or("", String::as_str);
     let c_strings = |strings: &mut dyn Iterator<Item = String>| -> Result<Vec<CString>, Problem> {
         strings
-            .map(|text| CString::new(text).map_err(|_| Problem::new("an argument or variable has a null in it")))
+            .map(|text| {
+                CString::new(text).map_err(|_| Problem::new("an argument or variable has a null in it"))
+            })
             .collect()
     };
     let mut environment = child.process.env.clone();

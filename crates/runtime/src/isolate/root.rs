@@ -42,13 +42,17 @@ fn attach(root: &OwnedFd, at: &Path) -> Outcome {
 }
 
 fn tree_of(path: &Path) -> Result<OwnedFd, Problem> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     rustix::mount::open_tree(CWD, path, flags).during(format_args!("open the root {}", path.display()))
 }
 
-fn overlay(setup: &Setup, lower: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Problem> {
+fn overlay(
+    setup: &Setup,
+    lower: &[std::path::PathBuf],
+    upper: &Path,
+    work: &Path,
+) -> Result<OwnedFd, Problem> {
     // Paths that are too long for the kernel's interface are named by descriptors, which must live until the mount.
     let mut held = Vec::new();
     let mut short = |path: &Path| -> Result<String, Problem> {

@@ -112,8 +112,7 @@ pub(super) fn give_to_user(child: &mut Child<'_>) -> Outcome {
         return Ok(());
     }
     let owner = Some(Uid::from_raw(child.identity.uid));
-    let streams =
-        [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     for stream in streams {
         if is_device(stream, 1, 3).during("look at a standard stream")? {
             continue;

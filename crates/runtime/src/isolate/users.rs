@@ -59,23 +59,15 @@ fn groups(group: &str) -> impl Iterator<Item = Group<'_>> {
 ///
 /// A user known by its number alone needs no entry. Where no group is given, the user's own is taken, and with it all
 /// groups that list the user as a member.
-pub(super) fn find(
-    passwd: &str,
-    group: &str,
-    user: &str,
-    besides: &[String],
-) -> Result<Identity, Problem> {
+pub(super) fn find(passwd: &str, group: &str, user: &str, besides: &[String]) -> Result<Identity, Problem> {
     let (user_word, group_word) = user.split_once(':').unwrap_or((user, ""));
     let number = id(user_word)?;
     let wanted = if user_word.is_empty() { Some(0) } else { number };
     let entry = users(passwd).find(|entry| entry.name == user_word || Some(entry.uid) == wanted);
     let mut identity = match (&entry, wanted) {
-        (Some(entry), _) => Identity {
-            uid: entry.uid,
-            gid: entry.gid,
-            groups: Vec::new(),
-            home: entry.home.to_owned(),
-        },
+        (Some(entry), _) => {
+            Identity { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: entry.home.to_owned() }
+        }
         (None, Some(uid)) => Identity { uid, gid: 0, groups: Vec::new(), home: String::new() },
         (None, None) => {
             let message = format!("unable to find user {user_word}: no matching entries in passwd file");
@@ -146,10 +138,7 @@ mod tests {
 
     #[test]
     fn a_number_without_an_entry_is_accepted_in_group_zero() {
-        assert_eq!(
-            found("1234", &[]),
-            Identity { uid: 1234, gid: 0, groups: vec![], home: "/".to_owned() }
-        );
+        assert_eq!(found("1234", &[]), Identity { uid: 1234, gid: 0, groups: vec![], home: "/".to_owned() });
     }
 
     #[test]

@@ -78,8 +78,7 @@ fn numbers(directory: &Path) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
     for entry in entries {
         let name = entry.map_err(list)?.file_name();
-        let number: Option<u64> =
-            name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
+        let number: Option<u64> = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
         numbers.extend(number);
     }
     numbers.sort_unstable();

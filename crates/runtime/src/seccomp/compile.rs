@@ -276,9 +276,7 @@ fn draft(condition: &Condition) -> Vec<Draft> {
         Comparison::Less(value) => {
             ordered(value, Go::Fails, Go::Holds, IF_GREATER_OR_EQUAL, Go::Fails, Go::On)
         }
-        Comparison::LessOrEqual(value) => {
-            ordered(value, Go::Fails, Go::Holds, IF_GREATER, Go::Fails, Go::On)
-        }
+        Comparison::LessOrEqual(value) => ordered(value, Go::Fails, Go::Holds, IF_GREATER, Go::Fails, Go::On),
     }
 }
 
@@ -342,7 +340,9 @@ mod tests {
         for name in ["read", "execve", "openat2", "ptrace", "futex", "writev", "mseal"] {
             assert_eq!(default_verdict(&[], name, 0), ALLOWED, "{name}");
         }
-        for name in ["mount", "keyctl", "bpf", "io_uring_setup", "kexec_load", "setns", "reboot", "userfaultfd"] {
+        for name in
+            ["mount", "keyctl", "bpf", "io_uring_setup", "kexec_load", "setns", "reboot", "userfaultfd"]
+        {
             assert_eq!(default_verdict(&[], name, 0), REFUSED, "{name}");
         }
     }

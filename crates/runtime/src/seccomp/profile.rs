@@ -155,9 +155,10 @@ pub(super) fn parse(text: &str, circumstances: &Circumstances<'_>) -> Result<Pro
 
 /// Two conditions on one argument are alternatives, as runc has it; otherwise all must hold.
 fn split(names: Vec<String>, conditions: Vec<Condition>, verdict: Verdict) -> Vec<Entry> {
-    let twice = conditions.iter().enumerate().any(|(at, one)| {
-        conditions[..at].iter().any(|other| other.argument == one.argument)
-    });
+    let twice = conditions
+        .iter()
+        .enumerate()
+        .any(|(at, one)| conditions[..at].iter().any(|other| other.argument == one.argument));
     if !twice {
         return vec![Entry { names, conditions, verdict }];
     }

@@ -56,18 +56,17 @@ pub(super) fn clone(
 ) -> Result<Running, Failure> {
     let nodes = make_group(order)?;
     let container = container_of(order)?;
-    let entrance =
-        order.group.entrance().map_err(|error| failure("open the control groups", Chain(&error).to_string()))?;
+    let entrance = order
+        .group
+        .entrance()
+        .map_err(|error| failure("open the control groups", Chain(&error).to_string()))?;
     let (new, join) = namespaces(order, inherited)?;
-    let own_program = own_program(order).map_err(|error| failure("open the small init", error.to_string()))?;
+    let own_program =
+        own_program(order).map_err(|error| failure("open the small init", error.to_string()))?;
     let (mut ends, streams) = streams(order).map_err(|error| failure("make pipes", error.to_string()))?;
-    let (ours, theirs) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|error| failure("make the report socket", error.to_string()))?;
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| failure("make the report socket", error.to_string()))?;
     let mut ours = Some(ours);
     let setup = if let Task::Run(setup) = &order.task { Some(&**setup) } else { None };
     let cloned = sys::process::clone_process(new, entrance.unified.as_ref().map(AsFd::as_fd), || {
@@ -214,13 +213,11 @@ fn namespaces(order: &Order, inherited: &mut Inherited) -> Result<Split, Failure
                 }
                 continue;
             }
-            Namespace::Descriptor(number) => inherited
-                .remove(number)
-                .ok_or_else(|| failure("namespaces", format!("no descriptor {number} for the {name} namespace")))?,
-            Namespace::Path(path) => {
-                rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(|error| failure("namespaces", format!("open {}: {error}", path.display())))?
-            }
+            Namespace::Descriptor(number) => inherited.remove(number).ok_or_else(|| {
+                failure("namespaces", format!("no descriptor {number} for the {name} namespace"))
+            })?,
+            Namespace::Path(path) => rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| failure("namespaces", format!("open {}: {error}", path.display())))?,
         };
         if kind == NewNamespaces::PID {
             // It holds children only, and this process has one.

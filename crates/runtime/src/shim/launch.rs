@@ -2,7 +2,7 @@
 
 use super::clone::{self, Running};
 use super::serve::Server;
-use super::wire::{FailureKind, Failure, Report, SOCKET, STATUS, Status};
+use super::wire::{Failure, FailureKind, Report, SOCKET, STATUS, Status};
 use super::{Order, Task, init};
 use crate::isolate::INIT_NAME;
 use base::{Chain, Clock};
@@ -42,11 +42,14 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
     };
     match start(File::from(order), inherited, clock) {
         Ok((server, running)) => {
-            tell(report, &Report::Started {
-                pid: running.pid,
-                start_ticks: running.start_ticks,
-                started_at: running.started_at,
-            });
+            tell(
+                report,
+                &Report::Started {
+                    pid: running.pid,
+                    start_ticks: running.start_ticks,
+                    started_at: running.started_at,
+                },
+            );
             server.serve();
             0
         }
@@ -113,9 +116,7 @@ fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<(Ser
     let status =
         Status { pid, start_ticks, started_at: clock.now(), shim_pid: std::process::id(), exit: None };
     let server = Server::new(&order, status.clone(), listener, log, child, ends, inherited, clock);
-    server
-        .write_status()
-        .map_err(|error| failure("write the status", Chain(&error).to_string()))?;
+    server.write_status().map_err(|error| failure("write the status", Chain(&error).to_string()))?;
     made.kept = true;
     Ok((server, status))
 }

@@ -100,7 +100,8 @@ impl Server {
         let stdout = ends.stdout.or_else(|| ends.terminal.as_ref().and_then(again));
         outputs.extend(stdout.map(|end| Output { end, stream: Stream::Stdout }));
         outputs.extend(ends.stderr.map(|end| Output { end, stream: Stream::Stderr }));
-        let stdin = ends.stdin.or_else(|| ends.terminal.as_ref().filter(|_| stdio.open_stdin).and_then(again));
+        let stdin =
+            ends.stdin.or_else(|| ends.terminal.as_ref().filter(|_| stdio.open_stdin).and_then(again));
         let (owns_group, may_leave_processes) = match &order.task {
             Task::Run(setup) => (true, setup.namespaces.pid != Namespace::New),
             Task::Exec(_) => (false, false),
@@ -280,7 +281,7 @@ impl Server {
             let mut buffer = vec![0; CHUNK_BYTES];
             match self.clients[index].receive(&mut buffer) {
                 Incoming::Nothing => {}
-                Incoming::Request(request) => self.answer(index, request),
+                Incoming::Request(request) => self.answer(index, &request),
                 Incoming::Nonsense(why) => {
                     self.clients[index].reply(&Reply::Error(why));
                     self.clients[index].role = Role::Leaving;
@@ -296,9 +297,9 @@ impl Server {
         }
     }
 
-    fn answer(&mut self, index: usize, request: Request) {
+    fn answer(&mut self, index: usize, request: &Request) {
         let rest = self.clients[index].take_after_request();
-        let (reply, role) = match request {
+        let (reply, role) = match *request {
             Request::Attach(streams) => {
                 let input_open = streams.stdin;
                 (Some(Reply::Ok(true)), Role::Attached { streams, input_open })

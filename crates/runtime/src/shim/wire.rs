@@ -172,7 +172,10 @@ mod tests {
         let line = |request: &Request| serde_json::to_string(request).unwrap();
         assert_eq!(line(&Request::Status {}), r#"{"status":{}}"#);
         assert_eq!(line(&Request::Signal(15)), r#"{"signal":15}"#);
-        assert_eq!(line(&Request::Resize { rows: 24, columns: 80 }), r#"{"resize":{"rows":24,"columns":80}}"#);
+        assert_eq!(
+            line(&Request::Resize { rows: 24, columns: 80 }),
+            r#"{"resize":{"rows":24,"columns":80}}"#
+        );
         assert_eq!(
             line(&Request::Attach(Streams { stdin: true, stdout: true, stderr: false })),
             r#"{"attach":{"stdin":true,"stdout":true,"stderr":false}}"#

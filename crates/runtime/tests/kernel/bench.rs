@@ -4,7 +4,7 @@
 
 use base::Clock;
 use runtime::setup::*;
-use runtime::shim::wire::{Reply, Request, STATUS, SOCKET, Status};
+use runtime::shim::wire::{Reply, Request, SOCKET, STATUS, Status};
 use runtime::{Error, Host, ShimProgram, Started};
 use rustix::fd::{AsFd, BorrowedFd, RawFd};
 use std::fs;
@@ -19,8 +19,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The capabilities that a container has by default.
 pub(crate) const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
-    "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
     "CAP_AUDIT_WRITE",
 ];
 
@@ -64,21 +75,17 @@ pub(crate) fn bench() -> Option<Bench> {
     }
     fs::copy("/bin/busybox", lower.join("bin/busybox")).unwrap();
     for name in [
-        "sh", "true", "false", "cat", "echo", "sleep", "id", "ls", "grep", "mount", "touch", "stat", "hostname",
-        "ps", "kill", "head", "tail", "dd", "seq", "readlink", "tty", "stty", "mkdir", "chmod", "wc", "env", "pwd",
-        "mknod", "unshare", "printf", "ln", "test", "date", "usleep", "yes",
+        "sh", "true", "false", "cat", "echo", "sleep", "id", "ls", "grep", "mount", "touch", "stat",
+        "hostname", "ps", "kill", "head", "tail", "dd", "seq", "readlink", "tty", "stty", "mkdir", "chmod",
+        "wc", "env", "pwd", "mknod", "unshare", "printf", "ln", "test", "date", "usleep", "yes",
     ] {
         symlink("busybox", lower.join("bin").join(name)).unwrap();
     }
-    fs::write(lower.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/home/web:/bin/sh\n").unwrap();
+    fs::write(lower.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/home/web:/bin/sh\n")
+        .unwrap();
     fs::write(lower.join("etc/group"), "root:x:0:\nwww:x:33:\naudio:x:29:web\n").unwrap();
     let parent = format!("bocage-test-{:016x}", base::random::number());
-    Some(Bench {
-        host: Host::new(shim_program()).unwrap(),
-        directory,
-        parent,
-        execs: 0.into(),
-    })
+    Some(Bench { host: Host::new(shim_program()).unwrap(), directory, parent, execs: 0.into() })
 }
 
 impl Bench {
@@ -127,22 +134,31 @@ impl Bench {
             devices: Vec::new(),
             all_devices: false,
             masked_paths: paths(&[
-                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-                "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-                "/sys/firmware", "/sys/devices/virtual/powercap",
+                "/proc/acpi",
+                "/proc/asound",
+                "/proc/interrupts",
+                "/proc/kcore",
+                "/proc/keys",
+                "/proc/latency_stats",
+                "/proc/timer_list",
+                "/proc/timer_stats",
+                "/proc/sched_debug",
+                "/proc/scsi",
+                "/sys/firmware",
+                "/sys/devices/virtual/powercap",
             ]),
             read_only_paths: paths(&[
-                "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+                "/proc/bus",
+                "/proc/fs",
+                "/proc/irq",
+                "/proc/sys",
+                "/proc/sysrq-trigger",
             ]),
             cgroup: Cgroup { path: Path::new(&self.parent).join(id), limits: Limits::default() },
             init: false,
             process: process(command),
             stdio: Stdio::default(),
-            log: Some(Log {
-                directory: self.make(base.join("log")),
-                file_bytes_max: 1 << 20,
-                files_max: 3,
-            }),
+            log: Some(Log { directory: self.make(base.join("log")), file_bytes_max: 1 << 20, files_max: 3 }),
         }
     }
 
@@ -150,7 +166,11 @@ impl Bench {
         runtime::start(&self.host, setup, &[])
     }
 
-    pub(crate) fn start_with(&self, setup: &Setup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
+    pub(crate) fn start_with(
+        &self,
+        setup: &Setup,
+        inherited: &[(BorrowedFd<'_>, RawFd)],
+    ) -> Result<Started, Error> {
         runtime::start(&self.host, setup, inherited)
     }
 

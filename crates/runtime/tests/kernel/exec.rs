@@ -40,9 +40,7 @@ fn users_directories_and_exit_codes_are_the_execs_own() {
     one.process.cwd = "/home/web".into();
     one.process.env.push("X=y".into());
     assert_eq!(bench.exec(&one).unwrap(), (9, "33\n/home/web\ny\n".into()));
-    for (command, kind) in
-        [("nothing", FailureKind::NotFound), ("/etc/passwd", FailureKind::NotExecutable)]
-    {
+    for (command, kind) in [("nothing", FailureKind::NotFound), ("/etc/passwd", FailureKind::NotExecutable)] {
         match bench.exec(&bench.exec_setup(&setup, &started, &[command])) {
             Err(Error::Start { failure }) => assert_eq!(failure.kind, kind),
             other => panic!("{other:?}"),

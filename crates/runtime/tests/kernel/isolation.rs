@@ -31,7 +31,10 @@ fn a_container_has_its_own_processes_name_and_loopback_link() {
     let log = output(&bench, &bench.setup("own", &shell(script)));
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines[..4], ["1", "own", "0x9", "lo"]);
-    assert!(lines[4..].iter().filter(|line| line.contains("memory")).all(|line| line.ends_with(":/")), "{log}");
+    assert!(
+        lines[4..].iter().filter(|line| line.contains("memory")).all(|line| line.ends_with(":/")),
+        "{log}"
+    );
 }
 
 #[test]
@@ -122,11 +125,14 @@ fn dev_has_its_nodes_links_and_nothing_else() {
 #[test]
 fn devices_of_the_host_are_shown_where_they_are_named() {
     let Some(bench) = bench() else { return };
-    let mut setup = bench.setup("devices", &shell("stat -c %t:%T /dev/mem0; echo ok > /dev/mem0; cat /dev/mem0"));
-    setup.devices = vec![Device { source: "/dev/null".into(), target: "/dev/mem0".into(), access: "rw".into() }];
+    let mut setup =
+        bench.setup("devices", &shell("stat -c %t:%T /dev/mem0; echo ok > /dev/mem0; cat /dev/mem0"));
+    setup.devices =
+        vec![Device { source: "/dev/null".into(), target: "/dev/mem0".into(), access: "rw".into() }];
     assert_eq!(output(&bench, &setup), "1:3\n");
     let mut setup = bench.setup("same", &["true"]);
-    setup.devices = vec![Device { source: "/dev/null".into(), target: "/dev/null".into(), access: "rwm".into() }];
+    setup.devices =
+        vec![Device { source: "/dev/null".into(), target: "/dev/null".into(), access: "rwm".into() }];
     output(&bench, &setup);
     let mut setup = bench.setup("all", &shell("ls /dev | wc -l; test -c /dev/kmsg && echo kmsg"));
     setup.all_devices = true;
@@ -183,7 +189,10 @@ fn links_in_the_image_lead_no_mount_and_no_directory_out_of_it() {
 #[test]
 fn a_read_only_root_takes_no_writes_but_its_mounts_do() {
     let Some(bench) = bench() else { return };
-    let mut setup = bench.setup("readonly", &shell("pwd; touch /x 2>&1; touch /run/y && echo ok; touch /dev/shm/z && echo ok"));
+    let mut setup = bench.setup(
+        "readonly",
+        &shell("pwd; touch /x 2>&1; touch /run/y && echo ok; touch /dev/shm/z && echo ok"),
+    );
     setup.root_read_only = true;
     setup.process.cwd = "/made/here".into();
     setup.mounts.push(Mount {
@@ -197,7 +206,8 @@ fn a_read_only_root_takes_no_writes_but_its_mounts_do() {
 #[test]
 fn users_and_groups_are_the_images_and_own_their_streams() {
     let Some(bench) = bench() else { return };
-    let mut setup = bench.setup("user", &shell("id; pwd; echo $HOME; echo again > /dev/stderr; touch /x || true"));
+    let mut setup =
+        bench.setup("user", &shell("id; pwd; echo $HOME; echo again > /dev/stderr; touch /x || true"));
     setup.process.user = "web".into();
     setup.process.groups = vec!["77".into()];
     setup.process.cwd = "/home/web".into();
@@ -212,7 +222,11 @@ fn users_and_groups_are_the_images_and_own_their_streams() {
 #[test]
 fn nothing_of_the_shim_or_the_daemon_is_open_in_the_container() {
     let Some(bench) = bench() else { return };
-    let log = output(&bench, &bench.setup("descriptors", &shell("ls /proc/1/fd; cat /proc/1/mountinfo | wc -l; ls -l /proc/1/exe")));
+    let log = output(
+        &bench,
+        &bench
+            .setup("descriptors", &shell("ls /proc/1/fd; cat /proc/1/mountinfo | wc -l; ls -l /proc/1/exe")),
+    );
     let lines: Vec<&str> = log.lines().collect();
     // The shell that lists them has no more open than it was given.
     assert_eq!(lines[..3], ["0", "1", "2"], "{log}");

@@ -54,7 +54,8 @@ fn a_program_that_takes_too_much_memory_is_killed_and_said_to_be() {
 #[test]
 fn a_fork_bomb_ends_at_the_limit() {
     let Some(bench) = bench() else { return };
-    let mut setup = bench.setup("bomb", &shell("for i in $(seq 1 40); do sleep 1000 & done 2>&1; echo alive"));
+    let mut setup =
+        bench.setup("bomb", &shell("for i in $(seq 1 40); do sleep 1000 & done 2>&1; echo alive"));
     setup.cgroup.limits.pids = Some(20);
     let started = bench.start(&setup).unwrap();
     let group = bench.host.group(&setup.cgroup.path);

@@ -164,7 +164,8 @@ fn a_directory_can_be_the_root_and_namespaces_can_be_another_containers() {
     let first = bench.setup("first", &["sleep", "1000"]);
     let started = bench.start(&first).unwrap();
     let of = |kind: &str| Namespace::Path(PathBuf::from(format!("/proc/{}/ns/{kind}", started.pid)));
-    let mut second = bench.setup("second", &shell("hostname; ps -o args | grep -c 'sleep 1000'; readlink /proc/self/ns/net"));
+    let mut second = bench
+        .setup("second", &shell("hostname; ps -o args | grep -c 'sleep 1000'; readlink /proc/self/ns/net"));
     second.root = Root::Directory(bench.directory.path().join("lower"));
     second.hostname = None;
     second.namespaces.network = of("net");
