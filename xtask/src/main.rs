@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<()> {
     match words {
         ["build"] => product::build().map(|binary| say::line(&binary.display().to_string())),
-        ["check"] => check::run(),
+        ["check", rest @ ..] => check::run(rest),
         ["generate"] => generate::write(),
         ["images"] => images::command(),
         ["test", rest @ ..] => test::run(rest),

@@ -58,40 +58,30 @@ pub(super) fn all(binary: &Path) -> Result<Vec<Engine>> {
     Ok(engines)
 }
 
+/// A Docker that runs. It is not started here: it would write its own rules into the machine's firewall.
 fn docker() -> Result<Option<Engine>> {
     if let Ok(connection) = Connection::unix(Path::new(DOCKER_SOCKET)) {
         let name = "docker".to_owned();
         return Ok(Some(Engine { name, connection, pid: None, whose: Whose::Found, had_image: false }));
     }
-    if !shell::found("dockerd") {
-        return Ok(None);
+    if shell::found("dockerd") {
+        bail!("dockerd is installed but does not run; start it to see it beside ours");
     }
-    let folder = folder("docker")?;
-    let host = format!("unix://{}", folder.join("api.sock").display());
-    let mut command = Command::new("dockerd");
-    command.arg("--host").arg(host);
-    command.arg("--data-root").arg(folder.join("data")).arg("--exec-root").arg(folder.join("exec"));
-    command.arg("--pidfile").arg(folder.join("pid"));
-    started("docker", command, folder).map(Some)
+    Ok(None)
 }
 
 fn podman() -> Result<Option<Engine>> {
     if !shell::found("podman") {
         return Ok(None);
     }
-    let folder = folder("podman")?;
+    let folder = PathBuf::from(format!("/var/tmp/bocage-bench-podman-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut command = Command::new("podman");
     command.arg("--root").arg(folder.join("data")).arg("--runroot").arg(folder.join("exec"));
     command
         .args(["system", "service", "--time=0"])
         .arg(format!("unix://{}", folder.join("api.sock").display()));
     started("podman", command, folder).map(Some)
-}
-
-fn folder(name: &str) -> Result<PathBuf> {
-    let folder = PathBuf::from(format!("/var/tmp/bocage-bench-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    Ok(folder)
 }
 
 fn started(name: &str, mut command: Command, folder: PathBuf) -> Result<Engine> {
@@ -191,10 +181,8 @@ fn end(whose: Whose) -> Result<()> {
         Whose::Found => Ok(()),
         Whose::Ours(daemon) => daemon.stop(),
         Whose::Started(mut child, folder) => {
-            let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-            if let Some(pid) = pid {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
+            let pid = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             child.wait().context("the engine cannot be waited for")?;
             crate::scratch::unmount_below(&folder);
             std::fs::remove_dir_all(&folder)

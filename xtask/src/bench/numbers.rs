@@ -42,13 +42,7 @@ impl Syncs {
         strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = strace.spawn().context("strace cannot be started")?;
         let syncs = Self { child, log };
-        let status = format!("/proc/{pid}/status");
-        until(ATTACH_TIMEOUT, || {
-            let text = fs::read_to_string(&status)?;
-            let tracer = text.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap_or("0").trim();
-            if tracer == "0" { bail!("nobody traces the daemon") } else { Ok(()) }
-        })
-        .context("strace does not attach")?;
+        until(ATTACH_TIMEOUT, || is_traced(pid)).context("strace does not attach")?;
         Ok(syncs)
     }
 
@@ -67,6 +61,17 @@ impl Syncs {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Refuses until every thread of a process has a tracer.
+fn is_traced(pid: u32) -> Result<()> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).context("the daemon is gone")? {
+        let status = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+        if status.lines().any(|line| line == "TracerPid:\t0") {
+            bail!("strace does not hold every thread of the daemon yet");
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Syncs {

@@ -84,11 +84,11 @@ fn imports(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
 
 /// Words that only some crates may write, as no lint tells crates apart: the words, who may, and why.
 const RESERVED: [(&[&str], &[&str], &str); 3] = [
-    (&["allow(unsafe_code", "expect(unsafe_code"], &["sys"], "only `sys` writes unsafe code"),
+    (&["allow(unsafe_code", "expect(unsafe_code"], &["sys", "xtask"], "only `sys` writes unsafe code"),
     (
         &["env::args", "env::var"],
-        &["bocage", "cli", "xtask", "blackbox"],
-        "only `bocage` and `cli` read arguments and the environment",
+        &["bocage", "cli", "runtime", "xtask", "blackbox"],
+        "only `bocage`, `cli` and the shim program read arguments and the environment",
     ),
     (&["println!(", "eprintln!("], &["cli", "xtask", "blackbox"], "only the command line's printer prints"),
 ];

@@ -29,12 +29,13 @@ const CHECKS: [Check; 9] = [
     ("words", |_| words::check()),
 ];
 
-/// Runs every check and fails where one found something.
-pub(crate) fn run() -> Result<()> {
+/// Runs every check, or those whose name holds one of the words, and fails where one found something.
+pub(crate) fn run(wanted: &[&str]) -> Result<()> {
     let words = ["metadata", "--format-version=1", "--filter-platform", crate::product::TARGET];
     let metadata: Value = serde_json::from_str(&shell::output(&mut shell::cargo(&words))?)?;
     let mut failed = Vec::new();
-    for (name, check) in CHECKS {
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+    for (name, check) in CHECKS.into_iter().filter(|(name, _)| chosen(name)) {
         let found = check(&metadata).unwrap_or_else(|error| vec![format!("{error:#}")]);
         say::line(&format!("check {name}: {}", if found.is_empty() { "ok" } else { "FAILED" }));
         for line in &found {
