@@ -1,0 +1,19 @@
+//! The rows of the course that this product covers, and what must hold around them, driven from outside.
+//!
+//! A row carries its number in its module's or function's comment (`E7`). Each row runs twice, by `docker` and by `bocage`.
+//!
+//! One program for all, so that it is linked once.
+
+mod formats;
+mod images;
+mod isolation;
+mod lifecycle;
+mod looking;
+mod network;
+mod resources;
+mod running;
+mod starting;
+mod survival;
+mod terminal;
+mod volumes;
+mod wrong_input;
