@@ -1,0 +1,163 @@
+//! `inspect` and `logs`.
+
+use crate::client::{Client, escape, query};
+use crate::failure::Failure;
+use crate::format::template::Template;
+use crate::printer;
+use crate::pump::Frames;
+use crate::table::Parsed;
+use base::{Clock, Time};
+use hyper::Method;
+use serde_json::{Value, json};
+
+/// Everything about containers or images.
+pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>) -> Result<(), Failure> {
+    let kind = kind.or(parsed.get("type")).unwrap_or_default().to_owned();
+    if !matches!(kind.as_str(), "" | "container" | "image") {
+        return Err(Failure::new(format!(
+            "{kind:?} is not a valid value for --type: container and image are known"
+        )));
+    }
+    let template = match parsed.get("format") {
+        None => None,
+        Some("json") => Some(Template::parse("{{json .}}")?),
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let (mut found, mut failed) = (Vec::new(), None);
+    for name in parsed.operands() {
+        match look(client, &kind, &name, parsed.is("size")).await {
+            Ok(value) => found.push(value),
+            Err(failure) => {
+                printer::note(&failure.message);
+                failed = Some(Failure::silent(1));
+            }
+        }
+    }
+    match template {
+        None => printer::line(&pretty(&Value::Array(found))),
+        Some(template) => {
+            for value in &found {
+                printer::line(&template.render(value).map_err(Failure::new)?);
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn look(client: &Client, kind: &str, name: &str, size: bool) -> Result<Value, Failure> {
+    let size = query(&[("size", size.then(|| "1".to_owned()))]);
+    let container = format!("/containers/{}/json{size}", escape(name));
+    let image = format!("/images/{}/json", escape(name));
+    match kind {
+        "container" => client.get(&container).await,
+        "image" => client.get(&image).await,
+        _ => match client.get(&container).await {
+            Err(failure) if failure.status == Some(404) => match client.get(&image).await {
+                Err(failure) if failure.status == Some(404) => {
+                    Err(Failure::new(format!("Error: No such object: {name}")))
+                }
+                other => other,
+            },
+            other => other,
+        },
+    }
+}
+
+/// JSON as `docker inspect` lays it out: four blanks.
+pub(crate) fn pretty(value: &Value) -> String {
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    match serde::Serialize::serialize(value, &mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+/// A point in time: RFC 3339, seconds since 1970, or a span before now such as `10m`.
+pub(crate) fn moment(text: &str, now: Time) -> Result<String, Failure> {
+    let stamp = |time: Time| format!("{}.{:09}", time.unix_seconds(), time.subsecond_nanos());
+    if text.parse::<f64>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let date_only = format!("{text}T00:00:00Z");
+    let without_zone = format!("{text}Z");
+    if let Some(time) = [text, &date_only, &without_zone].into_iter().find_map(Time::parse_rfc3339) {
+        return Ok(stamp(time));
+    }
+    let span = span(text).ok_or_else(|| {
+        Failure::new(format!("invalid time {text:?}"))
+            .with_hint("write 2026-01-02T03:04:05Z, seconds since 1970, or 10m for ten minutes ago")
+    })?;
+    Ok(stamp(Time::from_unix_nanos(now.unix_nanos() - span)))
+}
+
+/// Nanoseconds of `1h30m`.
+fn span(text: &str) -> Option<i128> {
+    let mut rest = text;
+    let mut nanos = 0f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let (unit, factor) = [("ms", 1e6), ("us", 1e3), ("ns", 1.0), ("h", 3.6e12), ("m", 6e10), ("s", 1e9)]
+            .into_iter()
+            .find(|(unit, _)| rest.starts_with(unit))?;
+        nanos += number * factor;
+        rest = &rest[unit.len()..];
+    }
+    (!text.is_empty()).then_some(nanos as i128)
+}
+
+pub(crate) async fn logs(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+    let name = parsed.get("CONTAINER").unwrap_or_default();
+    let container = super::inspect(client, name).await?;
+    let terminal = container["Config"]["Tty"] == json!(true);
+    let now = Clock::system().now();
+    let time = |flag: &str| parsed.get(flag).map(|text| moment(text, now)).transpose();
+    let flag = |on: bool| on.then(|| "1".to_owned());
+    let tail = parsed.get("tail").filter(|tail| *tail != "all").map(str::to_owned);
+    if let Some(tail) = tail.as_deref().filter(|tail| tail.parse::<i64>().is_err()) {
+        return Err(Failure::new(format!("invalid value for --tail: {tail:?}: a number or all is needed")));
+    }
+    let query = query(&[
+        ("stdout", flag(true)),
+        ("stderr", flag(true)),
+        ("follow", flag(parsed.is("follow"))),
+        ("timestamps", flag(parsed.is("timestamps"))),
+        ("since", time("since")?),
+        ("until", time("until")?),
+        ("tail", tail),
+    ]);
+    let mut pieces =
+        client.stream(Method::GET, &format!("/containers/{}/logs{query}", escape(name)), None).await?;
+    let mut frames = Frames::default();
+    while let Some(piece) = pieces.next().await? {
+        if terminal {
+            printer::raw(&piece);
+        } else {
+            frames.push(&piece);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_dates_as_seconds_and_as_spans() {
+        let now = Time::from_unix_seconds(1_000_000);
+        assert_eq!(moment("1970-01-01T00:00:10Z", now).unwrap(), "10.000000000");
+        assert_eq!(moment("1970-01-02", now).unwrap(), "86400.000000000");
+        assert_eq!(moment("42", now).unwrap(), "42");
+        assert_eq!(moment("1h30m", now).unwrap(), "994600.000000000");
+        assert!(moment("yesterday", now).is_err() && moment("", now).is_err() && moment("5x", now).is_err());
+    }
+
+    #[test]
+    fn json_is_indented_by_four_blanks() {
+        assert_eq!(pretty(&json!([{"a": 1}])), "[\n    {\n        \"a\": 1\n    }\n]");
+    }
+}

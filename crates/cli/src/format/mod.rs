@@ -1,0 +1,5 @@
+//! How things are shown: templates, tables, and figures in words.
+
+pub(crate) mod human;
+pub(crate) mod table;
+pub(crate) mod template;

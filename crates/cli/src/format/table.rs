@@ -1,0 +1,44 @@
+//! Columns: as wide as their widest cell and three blanks, the last one as it is.
+
+/// Blanks between two columns.
+const GAP: usize = 3;
+/// The least width of a column, gap included.
+const WIDTH_MIN: usize = 10;
+
+/// Lays rows out under a header.
+pub(crate) fn lay_out(header: &[&str], rows: &[Vec<String>]) -> String {
+    let columns = header.len();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        (cells.chain([header[column].chars().count()]).max().unwrap_or(0) + GAP).max(WIDTH_MIN)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    let header = header.iter().map(|title| (*title).to_owned()).collect::<Vec<_>>();
+    for row in std::iter::once(&header).chain(rows) {
+        for (column, cell) in row.iter().enumerate() {
+            if column + 1 == columns {
+                text.push_str(cell);
+            } else {
+                let width = widths[column];
+                text.push_str(&format!("{cell:width$}"));
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["a".to_owned(), "a long cell".to_owned(), "z".to_owned()]];
+        assert_eq!(
+            lay_out(&["ID", "COMMAND", "NAMES"], &rows),
+            "ID        COMMAND       NAMES\na         a long cell   z\n"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Which daemon is meant, and starting one where none runs.
+//!
+//! `-H`, then `BOCAGE_HOST`, then `DOCKER_HOST`, then the socket of the default roots (or of `BOCAGE_DATA_ROOT` and
+//! `BOCAGE_EXEC_ROOT`). Only for the last one a daemon is started: who names an address means the daemon that is there.
+
+use crate::client::{Address, Client};
+use crate::failure::Failure;
+use crate::printer;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long a new daemon may take until it answers.
+const START_ATTEMPTS_MAX: u32 = 1000;
+const START_PAUSE: Duration = Duration::from_millis(10);
+/// Lines of its log that are shown when it does not.
+const LOG_LINES: usize = 5;
+
+/// What is meant by the command line and the environment.
+pub(crate) struct Meant {
+    address: Address,
+    /// The exec root of a daemon that may be started.
+    exec_root: Option<PathBuf>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "this crate reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Finds out which daemon is meant.
+///
+/// # Errors
+/// An address that is none.
+pub(crate) fn meant(host: Option<&str>) -> Result<Meant, Failure> {
+    let chosen =
+        host.map(str::to_owned).or_else(|| variable("BOCAGE_HOST")).or_else(|| variable("DOCKER_HOST"));
+    if let Some(text) = chosen {
+        return Ok(Meant { address: Address::parse(&text)?, exec_root: None });
+    }
+    let exec_root = PathBuf::from(variable("BOCAGE_EXEC_ROOT").unwrap_or_else(|| "/run/bocage".to_owned()));
+    Ok(Meant { address: Address::Unix(exec_root.join("bocage.sock")), exec_root: Some(exec_root) })
+}
+
+impl Meant {
+    /// The daemon, started if need be.
+    ///
+    /// # Errors
+    /// It could not be started; its last words are told.
+    pub(crate) async fn daemon(&self) -> Result<Client, Failure> {
+        let client = Client::new(self.address.clone());
+        let Some(exec_root) = &self.exec_root else { return Ok(client) };
+        if client.answers().await {
+            return Ok(client);
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err(Failure::new(format!(
+                "no daemon answers at {}, and starting one needs root",
+                self.address.text()
+            ))
+            .with_hint("`sudo bocage daemon status` starts one, or put sudo in front of this command"));
+        }
+        let log = start(exec_root)?;
+        printer::note(&format!("bocage: started a daemon; it logs to {}", log.display()));
+        for _ in 0..START_ATTEMPTS_MAX {
+            if client.answers().await {
+                return Ok(client);
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(LOG_LINES).collect();
+        let words = lines.into_iter().rev().collect::<Vec<_>>().join("\n  ");
+        Err(Failure::new(format!("the daemon that was started does not answer; its log ends:\n  {words}")))
+    }
+
+    /// The daemon as it is: none is started.
+    pub(crate) fn as_it_is(&self) -> Client {
+        Client::new(self.address.clone())
+    }
+}
+
+/// Starts a daemon in a session of its own. Where two commands do so at once, one of the daemons finds the root taken and
+/// ends; both commands then reach the other.
+fn start(exec_root: &Path) -> Result<PathBuf, Failure> {
+    let failed = |what: &str, error: std::io::Error| Failure::new(format!("start a daemon: {what}: {error}"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(exec_root)
+        .map_err(|error| failed("make the exec root", error))?;
+    let log = exec_root.join("daemon.log");
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&log)
+        .map_err(|error| failed("open its log", error))?;
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("bocage")
+        .arg("daemon")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(file);
+    // A process group of its own: what the terminal sends to this command is not meant for the daemon.
+    command.process_group(0).spawn().map_err(|error| failed("run it", error))?;
+    Ok(log)
+}
