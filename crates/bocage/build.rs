@@ -34,7 +34,17 @@ fn build(crates: &Path, target: &str, folder: &Path) {
     let mut cargo = Command::new(var("CARGO"));
     cargo
         .current_dir(crates.join("runtime"))
-        .args(["build", "--quiet", "--profile", "shim", "--bin", "bocage-shim", "--target", target, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            "shim",
+            "--bin",
+            "bocage-shim",
+            "--target",
+            target,
+            "--target-dir",
+        ])
         .arg(folder)
         // What the outer cargo says of its own build is not meant for this one.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -48,7 +58,10 @@ fn build(crates: &Path, target: &str, folder: &Path) {
         }
     }
     let status = cargo.status();
-    assert!(status.as_ref().is_ok_and(|status| status.success()), "the shim program could not be built: {status:?}");
+    assert!(
+        status.as_ref().is_ok_and(|status| status.success()),
+        "the shim program could not be built: {status:?}"
+    );
 }
 
 /// Speaks to cargo, which listens on standard output.

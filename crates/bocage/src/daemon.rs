@@ -66,7 +66,9 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             options.plain_tcp = true;
             continue;
         }
-        let mut value = || joined.clone().or_else(|| words.next()).ok_or_else(|| format!("flag needs an argument: {flag}"));
+        let mut value = || {
+            joined.clone().or_else(|| words.next()).ok_or_else(|| format!("flag needs an argument: {flag}"))
+        };
         match flag.as_str() {
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
@@ -101,7 +103,10 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 
 fn serve(options: Options) -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
-        return Err("the daemon makes namespaces, mounts and networks and needs to be root: start it with sudo".into());
+        return Err(
+            "the daemon makes namespaces, mounts and networks and needs to be root: start it with sudo"
+                .into(),
+        );
     }
     log::start(&options.log_level)?;
     let locks = [lock::take(&options.data_root, "data root")?, lock::take(&options.exec_root, "exec root")?];
@@ -129,8 +134,10 @@ async fn serve_on(options: Options) -> Result<(), String> {
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("listen for SIGTERM: {error}"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("listen for SIGINT: {error}"))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| format!("listen for SIGTERM: {error}"))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| format!("listen for SIGINT: {error}"))?;
     let config = Config {
         roots: Roots { data: options.data_root.clone(), exec: options.exec_root.clone() },
         clock: Clock::system(),
@@ -166,8 +173,9 @@ async fn listen(host: &str, plain_tcp: bool) -> Result<Listener, String> {
     let Some(address) = host.strip_prefix("tcp://") else {
         return Err(format!("--host {host}: unix:///path or tcp://address:port is needed"));
     };
-    let address: SocketAddr =
-        address.parse().map_err(|_| format!("--host {host}: tcp:// needs an address and a port, as in tcp://127.0.0.1:2375"))?;
+    let address: SocketAddr = address.parse().map_err(|_| {
+        format!("--host {host}: tcp:// needs an address and a port, as in tcp://127.0.0.1:2375")
+    })?;
     if !address.ip().is_loopback() {
         return Err(format!(
             "--host {host} is refused: whoever reaches this port is root on this machine, and TLS is not built yet; listen on \
@@ -200,7 +208,8 @@ async fn listen_unix(path: &Path) -> Result<UnixListener, String> {
     rustix::process::umask(before);
     let listener = bound.map_err(|error| failed("listen on", error))?;
     if let Some(group) = group() {
-        std::os::unix::fs::chown(path, None, Some(group)).map_err(|error| failed("give a group to", error))?;
+        std::os::unix::fs::chown(path, None, Some(group))
+            .map_err(|error| failed("give a group to", error))?;
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .map_err(|error| failed("set the mode of", error))?;
@@ -236,7 +245,9 @@ mod tests {
     fn unknown_flags_and_relative_roots_are_refused_by_name() {
         assert!(parse(&words("--fly"), |_| None).is_err_and(|error| error.contains("--fly")));
         assert!(parse(&words("--data-root x"), |_| None).is_err_and(|error| error.contains("absolute")));
-        assert!(parse(&words("--data-root"), |_| None).is_err_and(|error| error.contains("needs an argument")));
+        assert!(
+            parse(&words("--data-root"), |_| None).is_err_and(|error| error.contains("needs an argument"))
+        );
     }
 
     #[test]
@@ -245,7 +256,11 @@ mod tests {
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
             assert!(listen("tcp://0.0.0.0:0", true).await.is_err_and(|error| error.contains("TLS")));
-            assert!(listen("tcp://127.0.0.1:0", false).await.is_err_and(|error| error.contains("--tcp-without-tls")));
+            assert!(
+                listen("tcp://127.0.0.1:0", false)
+                    .await
+                    .is_err_and(|error| error.contains("--tcp-without-tls"))
+            );
             assert!(listen("tcp://127.0.0.1:0", true).await.is_ok());
         });
     }

@@ -75,7 +75,10 @@ fn answer(mut client: TcpStream, hostname: &str) -> std::io::Result<()> {
         }
     }
     let (status, body) = match first.split(' ').nth(1) {
-        Some("/") => ("200 OK", format!("<!doctype html>\n<title>Bocage</title>\n<h1>Hello from container {hostname}</h1>\n")),
+        Some("/") => (
+            "200 OK",
+            format!("<!doctype html>\n<title>Bocage</title>\n<h1>Hello from container {hostname}</h1>\n"),
+        ),
         _ => ("404 Not Found", "not found: this server has one page, /\n".to_owned()),
     };
     write!(

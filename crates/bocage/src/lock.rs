@@ -35,7 +35,8 @@ pub(crate) fn take(root: &Path, what: &str) -> Result<Lock, String> {
             pid.trim()
         ));
     }
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|error| format!("write {}: {error}", path.display()))?;
     Ok(Lock(file))
 }

@@ -14,9 +14,13 @@ pub(crate) fn start(level: &str) -> Result<(), String> {
         "warning" => "warn",
         other => other,
     };
-    let level = LevelFilter::from_str(level).map_err(|_| {
-        format!("--log-level {level:?} is none of error, warn, info, debug, trace, off")
-    })?;
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    let level = LevelFilter::from_str(level)
+        .map_err(|_| format!("--log-level {level:?} is none of error, warn, info, debug, trace, off"))?;
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .init();
     Ok(())
 }

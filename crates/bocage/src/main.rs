@@ -23,6 +23,6 @@ fn main() -> ExitCode {
     match role {
         "edge" => internal::edge(&arguments[2..]),
         "internal" => internal::run(&arguments[2..]),
-        _ => cli::main(arguments, daemon::run),
+        _ => cli::main(&arguments, daemon::run),
     }
 }

@@ -40,7 +40,7 @@ pub fn print_error(message: &str) {
 }
 
 /// Runs one command line; `daemon` runs the node itself in this process.
-pub fn main(arguments: Vec<OsString>, daemon: impl FnOnce(&[OsString]) -> ExitCode) -> ExitCode {
+pub fn main(arguments: &[OsString], daemon: impl FnOnce(&[OsString]) -> ExitCode) -> ExitCode {
     let words: Vec<String> =
         arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let (host, words) = match global(words) {

@@ -90,7 +90,7 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
     };
     let interactive = parsed.is("interactive");
     let stdin = !detached && interactive && (attach.is_empty() || stream("stdin"));
-    let (exposed, bindings) = crate::commands::spec::ports(parsed)?;
+    let (exposed, bindings) = ports(parsed)?;
     let mut labels = Vec::new();
     for path in parsed.all("label-file") {
         labels.extend(lines(&path)?);
@@ -112,7 +112,7 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
         "WorkingDir": parsed.get("workdir").unwrap_or_default(),
         "Labels": object(&labels, "label")?,
         "ExposedPorts": exposed,
-        "HostConfig": host_config(parsed, bindings)?,
+        "HostConfig": host_config(parsed, &bindings)?,
     });
     if let Some(entry) = parsed.get("entrypoint") {
         body["Entrypoint"] = if entry.is_empty() { json!([""]) } else { json!([entry]) };
@@ -131,7 +131,7 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
     Ok(Spec { body, name, image, platform })
 }
 
-fn host_config(parsed: &Parsed, bindings: Map<String, Value>) -> Result<Value, Failure> {
+fn host_config(parsed: &Parsed, bindings: &Map<String, Value>) -> Result<Value, Failure> {
     let network = parsed.get("network").or_else(|| parsed.get("net")).unwrap_or("default");
     let (binds, volumes) = volumes(parsed)?;
     let mut host = json!({
@@ -323,8 +323,11 @@ fn range(text: &str) -> Option<(u16, u16)> {
     (first <= last && first > 0).then_some((first, last))
 }
 
+/// Ports as the API writes them: an object by `80/tcp`.
+type Ports = Map<String, Value>;
+
 /// `-p` and `--expose` as exposed ports and their bindings.
-pub(crate) fn ports(parsed: &Parsed) -> Result<(Map<String, Value>, Map<String, Value>), Failure> {
+fn ports(parsed: &Parsed) -> Result<(Ports, Ports), Failure> {
     let (mut exposed, mut bindings) = (Map::new(), Map::new());
     for text in parsed.all("expose") {
         let (ports, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));

@@ -199,9 +199,12 @@ fn commands(action: &str) -> Result<Pipeline, String> {
 
 /// How a block ended.
 enum End {
+    /// With the template.
     Whole,
+    /// At an `else`, with what stands behind it.
     Else(Option<String>),
-    End,
+    /// At its `end`.
+    Closed,
 }
 
 fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, End), String> {
@@ -219,7 +222,7 @@ fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<(Vec<No
         };
         let (word, rest) = action.split_once(' ').unwrap_or((&action, ""));
         match word {
-            "end" => return Ok((nodes, End::End)),
+            "end" => return Ok((nodes, End::Closed)),
             "else" => return Ok((nodes, End::Else((!rest.is_empty()).then(|| rest.trim().to_owned())))),
             "if" | "with" | "range" => nodes.push(conditional(word, rest, pieces, depth)?),
             _ if word.starts_with("/*") => {}
@@ -253,10 +256,10 @@ fn conditional(
     let (then, end) = block(pieces, depth + 1)?;
     let otherwise = match end {
         End::Whole => return Err(unclosed()),
-        End::End => Vec::new(),
+        End::Closed => Vec::new(),
         End::Else(None) => {
             let (nodes, end) = block(pieces, depth + 1)?;
-            if !matches!(end, End::End) {
+            if !matches!(end, End::Closed) {
                 return Err(unclosed());
             }
             nodes
