@@ -23,13 +23,15 @@ use self::counted::Outcome;
 use crate::{images, product, say, shell};
 
 /// The programs that tests drive and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("curl", "curl"),
     ("ps", "procps"),
     ("nsenter", "util-linux"),
     ("timeout", "coreutils"),
     ("debootstrap", "debootstrap"),
+    ("busybox", "busybox-static"),
+    ("nft", "nftables"),
 ];
 
 /// The fewest tests that run at once: most of them wait for a daemon or a container.
