@@ -4,7 +4,7 @@ use crate::cgroup::{self, Group, Layout};
 use crate::seccomp::{self, Filters};
 use crate::setup::{ExecSetup, Setup};
 use crate::shim::wire::{Failure, Report};
-use crate::shim::{Order, Task};
+use crate::shim::{Order, PROGRAM_NAME, Task};
 use base::Time;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -16,6 +16,8 @@ use std::io::{self, Read, Seek, Write};
 
 /// The longest report, in bytes.
 const REPORT_BYTES_MAX: u64 = 64 * 1024;
+/// As much of an id as a title shows, in characters.
+const TITLE_ID_CHARACTERS: usize = 12;
 
 /// Why a program does not run.
 #[derive(Debug, thiserror::Error)]
@@ -207,9 +209,10 @@ fn hand_over(
     let (order_number, report_number) = (free.next().unwrap_or(3), free.next().unwrap_or(4));
     let mut descriptors = vec![(memory.as_fd(), order_number), (report_write.as_fd(), report_number)];
     descriptors.extend_from_slice(inherited);
-    let mut arguments = vec![CString::from(c"bocage-shim"), CString::from(mode)];
+    let word = |text: String| CString::new(text).map_err(|error| spawn_error(error.into()));
+    let mut arguments = vec![word(title(id))?, CString::from(mode)];
     for (_, number) in &descriptors {
-        arguments.push(CString::new(number.to_string()).map_err(|error| spawn_error(error.into()))?);
+        arguments.push(word(number.to_string())?);
     }
     let spawned = sys::process::spawn(&sys::process::Spawn {
         program: host.program.memory.as_fd(),
@@ -235,6 +238,12 @@ fn hand_over(
             Err(error)
         }
     }
+}
+
+/// What lists of processes show: which container a shim is for.
+fn title(id: &str) -> String {
+    let end = id.char_indices().nth(TITLE_ID_CHARACTERS).map_or(id.len(), |(at, _)| at);
+    format!("{} {}", PROGRAM_NAME.to_string_lossy(), &id[..end])
 }
 
 fn write_order(order: &Order, filter: &[sys::filter::Instruction]) -> io::Result<File> {

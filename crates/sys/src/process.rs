@@ -374,11 +374,12 @@ pub fn on_signal(signal: i32, what: OnSignal) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Every signal back to its default, none blocked: what a new program expects.
-pub fn reset_signals() {
-    for signal in 1..=64 {
-        // Those that cannot be changed (SIGKILL, SIGSTOP, the C library's own) are as they should be.
-        let _ = on_signal(signal, OnSignal::Default);
+/// These signals back to their defaults and none blocked: what a new program expects. To be named are those that this
+/// process ignores; handlers do not outlive the execution of a program.
+pub fn reset_signals(ignored: &[i32]) {
+    for signal in ignored {
+        // One that cannot be changed is as it should be.
+        let _ = on_signal(*signal, OnSignal::Default);
     }
     // SAFETY: the set is initialised before use; unblocking runs no handler of ours, there are none.
     unsafe {

@@ -2,6 +2,7 @@
 
 use super::environment::{Child, During, Outcome, Problem};
 use crate::setup::Namespace;
+use crate::shim::IGNORED_SIGNALS;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Signal};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
@@ -29,7 +30,7 @@ pub(super) fn hide(_: &mut Child<'_>) -> Outcome {
 
 /// Neither what the shim ignores nor what it blocks is inherited; the mask for new files is as in any container.
 pub(super) fn default_signals(_: &mut Child<'_>) -> Outcome {
-    sys::process::reset_signals();
+    sys::process::reset_signals(&IGNORED_SIGNALS);
     rustix::process::umask(rustix::fs::Mode::empty());
     Ok(())
 }

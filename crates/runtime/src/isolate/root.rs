@@ -1,7 +1,7 @@
 //! The steps that give the container a root of its own and make it the only one.
 
 use super::environment::{Child, During, Outcome, Problem};
-use crate::setup::{Root, Setup};
+use crate::setup::Root;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -27,7 +27,7 @@ pub(super) fn mount_root(child: &mut Child<'_>) -> Outcome {
     let root = match &setup.root {
         Root::Directory(path) => tree_of(path)?,
         Root::Overlay { lower, upper, .. } if lower.is_empty() => tree_of(upper)?,
-        Root::Overlay { lower, upper, work } => overlay(setup, lower, upper, work)?,
+        Root::Overlay { lower, upper, work } => overlay(&setup.directory, lower, upper, work)?,
     };
     sys::mount::change(root.as_fd(), true, Attributes::NONE, Some(Passing::Private))
         .during("make the root private")?;
@@ -47,12 +47,7 @@ fn tree_of(path: &Path) -> Result<OwnedFd, Problem> {
     rustix::mount::open_tree(CWD, path, flags).during(format_args!("open the root {}", path.display()))
 }
 
-fn overlay(
-    setup: &Setup,
-    lower: &[std::path::PathBuf],
-    upper: &Path,
-    work: &Path,
-) -> Result<OwnedFd, Problem> {
+fn overlay(at: &Path, lower: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Problem> {
     // Paths that are too long for the kernel's interface are named by descriptors, which must live until the mount.
     let mut held = Vec::new();
     let mut short = |path: &Path| -> Result<String, Problem> {
@@ -74,7 +69,7 @@ fn overlay(
     let (upper, work) = (short(upper)?, short(work)?);
     match overlay_by_descriptor(&lower, &upper, &work) {
         // Before Linux 6.7 layers cannot be added one by one.
-        Err(Errno::INVAL) => overlay_by_options(setup, &lower, &upper, &work),
+        Err(Errno::INVAL) => overlay_by_options(at, &lower, &upper, &work),
         other => other.during("mount the overlay"),
     }
 }
@@ -93,10 +88,9 @@ fn overlay_by_descriptor(lower: &[String], upper: &str, work: &str) -> Result<Ow
 }
 
 /// The same by mount(2), for older kernels: mounted in place, then taken from there as a tree.
-fn overlay_by_options(setup: &Setup, lower: &[String], upper: &str, work: &str) -> Result<OwnedFd, Problem> {
+fn overlay_by_options(at: &Path, lower: &[String], upper: &str, work: &str) -> Result<OwnedFd, Problem> {
     let options = format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"));
     let options = std::ffi::CString::new(options).map_err(|_| Problem::new("a layer's path has a null"))?;
-    let at = setup.directory.as_path();
     rustix::mount::mount(c"overlay", at, c"overlay", MountFlags::empty(), Some(options.as_c_str()))
         .during("mount the overlay")?;
     let tree = tree_of(at)?;
@@ -122,4 +116,48 @@ pub(super) fn make_read_only(child: &mut Child<'_>) -> Outcome {
             .during("make the root read-only")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Both ways of mounting show the upper layer over the lower ones.
+    fn shows_all_layers(mount: impl Fn(&Path, &[String], &str, &str) -> OwnedFd) {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIP: needs root");
+            return;
+        }
+        sys::process::unshare(sys::process::NewNamespaces::MOUNT).unwrap();
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change(c"/", private).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        for (name, content) in [("low", "low"), ("high", "high"), ("upper", ""), ("work", ""), ("at", "")] {
+            fs::create_dir(path(name)).unwrap();
+            if !content.is_empty() {
+                fs::write(path(name) + "/" + content, content).unwrap();
+                fs::write(path(name) + "/both", content).unwrap();
+            }
+        }
+        let layers = [path("high"), path("low")];
+        let root = mount(Path::new(&path("at")), &layers, &path("upper"), &path("work"));
+        attach(&root, Path::new(&path("at"))).unwrap();
+        assert_eq!(fs::read_to_string(path("at") + "/both").unwrap(), "high");
+        assert_eq!(fs::read_to_string(path("at") + "/low").unwrap(), "low");
+        fs::write(path("at") + "/new", "new").unwrap();
+        assert_eq!(fs::read_to_string(path("upper") + "/new").unwrap(), "new");
+        rustix::mount::unmount(path("at").as_str(), UnmountFlags::DETACH).unwrap();
+    }
+
+    #[test]
+    fn an_overlay_is_mounted_layer_by_layer() {
+        shows_all_layers(|_, lower, upper, work| overlay_by_descriptor(lower, upper, work).unwrap());
+    }
+
+    #[test]
+    fn an_overlay_is_mounted_by_one_line_of_options_on_older_kernels() {
+        shows_all_layers(|at, lower, upper, work| overlay_by_options(at, lower, upper, work).unwrap());
+    }
 }

@@ -16,6 +16,8 @@ const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
 /// What is added to a signal's number to make an exit code.
 const SIGNALLED: i32 = 128;
+/// Ignored by the library that every program of ours is built with.
+const SIGPIPE: i32 = 13;
 /// SIGCHLD; and those that stop a process that reads or writes a terminal in the background.
 const SIGCHLD: i32 = 17;
 const SIGTTIN: i32 = 21;
@@ -43,7 +45,7 @@ pub(super) fn main(arguments: Vec<OsString>) -> i32 {
             let _ = sys::process::on_signal(SIGTTOU, OnSignal::Ignore);
             let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), group);
         }
-        sys::process::reset_signals();
+        sys::process::reset_signals(&[SIGPIPE, SIGTTOU]);
         match sys::process::execute(program, command, &environment) {
             Errno::NOENT => NOT_FOUND,
             _ => NOT_EXECUTABLE,

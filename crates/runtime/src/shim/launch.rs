@@ -10,17 +10,17 @@ use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
+/// The name by which the kernel lists the program, which it would otherwise call by its descriptor's number.
+pub(crate) const PROGRAM_NAME: &CStr = c"bocage-shim";
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
-/// Signals that a daemon's terminal or a lost client would send.
-const IGNORED_SIGNALS: [i32; 2] = [1, 13];
-/// As much of an id as a title shows.
-const TITLE_ID_BYTES: usize = 12;
+/// Signals that a daemon's terminal or a lost client would send: SIGHUP and SIGPIPE.
+pub(crate) const IGNORED_SIGNALS: [i32; 2] = [1, 13];
 /// The exit code of a shim whose start failed; why stands in its report.
 const FAILED: i32 = 1;
 
@@ -103,7 +103,7 @@ fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<(Ser
     let (order, filter) =
         Order::decode(&bytes).map_err(|error| failure("read the order", error.to_string()))?;
     drop(bytes);
-    become_shim(order.task.id()).map_err(|error| failure("become a shim", error.to_string()))?;
+    become_shim().map_err(|error| failure("become a shim", error.to_string()))?;
     let mut made = Made { order: &order, kept: false };
     let listener = listen(order.task.directory())
         .map_err(|error| failure("listen", format!("{}: {error}", order.task.directory().display())))?;
@@ -121,18 +121,14 @@ fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<(Ser
     Ok((server, status))
 }
 
-/// A program that belongs to nobody's terminal, holds no directory busy and has a name of its own.
-fn become_shim(id: &str) -> std::io::Result<()> {
+/// A program that belongs to nobody's terminal, holds no directory busy and is found by its name.
+fn become_shim() -> std::io::Result<()> {
     for signal in IGNORED_SIGNALS {
         sys::process::on_signal(signal, sys::process::OnSignal::Ignore)?;
     }
     rustix::process::chdir(c"/")?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    let end = id.char_indices().nth(TITLE_ID_BYTES).map_or(id.len(), |(at, _)| at);
-    // The kernel keeps the first 15 bytes of a name.
-    if let Ok(title) = CString::new(format!("shim {}", &id[..end])) {
-        rustix::thread::set_name(&title)?;
-    }
+    rustix::thread::set_name(PROGRAM_NAME)?;
     Ok(())
 }
 

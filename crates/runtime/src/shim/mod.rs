@@ -26,4 +26,5 @@ mod serve;
 pub mod wire;
 
 pub use launch::main;
+pub(crate) use launch::{IGNORED_SIGNALS, PROGRAM_NAME};
 pub(crate) use order::{Order, Task};

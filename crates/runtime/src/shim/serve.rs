@@ -12,12 +12,15 @@ use base::Clock;
 use base::file::{Durability, write_atomically};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::process::{WaitId, WaitIdOptions};
 use rustix::termios::Winsize;
 use std::path::PathBuf;
 
+/// The name of the status file that is about to take the other one's place.
+const NEXT_STATUS: &str = "status.json.next";
 /// As much output or input as is read at once, in bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Input that the process has not taken yet, in bytes; clients wait once there is more.
@@ -128,7 +131,19 @@ impl Server {
     /// Writes what is known to the status file.
     pub(super) fn write_status(&self) -> std::io::Result<()> {
         let bytes = serde_json::to_vec(&self.status)?;
-        write_atomically(&self.directory.join(STATUS), &bytes, Durability::Process)
+        let path = self.directory.join(STATUS);
+        if self.status.exit.is_none() {
+            return write_atomically(&path, &bytes, Durability::Process);
+        }
+        // The second time the two files change places: a rename over a file makes ext4 write the new one out at once,
+        // in case the machine should stop, which is nothing to this file.
+        let next = self.directory.join(NEXT_STATUS);
+        let written = std::fs::write(&next, &bytes);
+        let exchanged = written.is_ok()
+            && rustix::fs::renameat_with(CWD, &next, CWD, &path, RenameFlags::EXCHANGE).is_ok();
+        // Either the old status, or one that could not take its place.
+        let _ = std::fs::remove_file(&next);
+        if exchanged { Ok(()) } else { write_atomically(&path, &bytes, Durability::Process) }
     }
 
     /// Serves until there is nothing left to do.

@@ -254,3 +254,42 @@ fn a_host_network_keeps_the_hosts_links() {
     let own = fs::read_link("/proc/self/ns/net").unwrap();
     assert_eq!(Path::new(output(&bench, &setup).trim()), own);
 }
+
+#[test]
+fn later_mounts_of_the_host_appear_only_in_a_bind_that_wants_them() {
+    let Some(bench) = bench() else { return };
+    // A mount namespace of this test's own, in which the volume's directory is a shared mount.
+    sys::process::unshare(sys::process::NewNamespaces::MOUNT).unwrap();
+    rustix::mount::mount_change(
+        "/",
+        rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC,
+    )
+    .unwrap();
+    let volume = bench.directory.path().join("shared");
+    fs::create_dir_all(volume.join("later")).unwrap();
+    rustix::mount::mount_bind(&volume, &volume).unwrap();
+    rustix::mount::mount_change(&volume, rustix::mount::MountPropagationFlags::SHARED).unwrap();
+    let script =
+        "until test -e /slave/later/x; do usleep 1000; done; test -e /private/later/x && exit 1; exit 0";
+    let mut setup = bench.setup("slave", &shell(script));
+    for (target, propagation) in [("/slave", Propagation::Slave), ("/private", Propagation::Private)] {
+        setup.mounts.push(Mount {
+            target: target.into(),
+            kind: MountKind::Bind { source: volume.clone(), recursive: true, propagation },
+            read_only: false,
+        });
+    }
+    let started = bench.start(&setup).unwrap();
+    rustix::mount::mount(
+        "tmpfs",
+        volume.join("later"),
+        "tmpfs",
+        rustix::mount::MountFlags::empty(),
+        None::<&std::ffi::CStr>,
+    )
+    .unwrap();
+    fs::write(volume.join("later/x"), "").unwrap();
+    assert_eq!(bench.wait(&setup, &started).exit.unwrap().code, 0);
+    rustix::mount::unmount(volume.join("later"), rustix::mount::UnmountFlags::DETACH).unwrap();
+    rustix::mount::unmount(&volume, rustix::mount::UnmountFlags::DETACH).unwrap();
+}

@@ -26,7 +26,7 @@ fn limits_stand_in_the_group_and_can_be_changed() {
     assert_eq!((figures.pids, figures.pids_limit), (1, Some(50)));
     assert!(figures.memory.usage > 0 && figures.cpu.total_ns > 0);
     assert!(figures.memory.working_set() <= figures.memory.usage);
-    for bytes in [128 << 20, 32 << 20] {
+    for bytes in [256 << 20, 32 << 20] {
         group.update(&Limits { memory_bytes: Some(bytes), ..Limits::default() }).unwrap();
         assert_eq!(group.figures().unwrap().memory.limit, Some(bytes));
     }

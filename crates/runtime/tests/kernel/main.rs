@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says why and ends")]
 
 mod bench;
+mod cost;
 mod exec;
 mod isolation;
 mod limits;

@@ -25,7 +25,10 @@ fn a_program_that_a_signal_ends_has_128_and_its_number() {
     let Some(bench) = bench() else { return };
     let setup = bench.setup("killed", &["sleep", "1000"]);
     let started = bench.start(&setup).unwrap();
+    let title = fs::read(format!("/proc/{}/cmdline", started.shim.pid)).unwrap();
+    assert!(title.starts_with(b"bocage-shim killed\0"), "a shim says whose it is");
     let status = bench.kill(&setup, &started);
+    assert_eq!(fs::read_dir(&setup.directory).unwrap().count(), 1, "its status is all that is left");
     assert_eq!(status.exit.unwrap().code, 137);
     assert_eq!((status.pid, status.start_ticks), (started.pid, started.start_ticks));
     assert_eq!(status.started_at, started.started_at);
