@@ -21,13 +21,13 @@ pub mod system;
 
 pub use config::{Config, HealthConfig, NetworkingConfig, OneOrMany};
 pub use container::{
-    ContainerInspect, ContainerState, ContainerSummary, CreateAnswer, CreateRequest, MountPoint, PortSummary, PruneAnswer,
-    TopAnswer, UpdateAnswer, UpdateRequest, WaitAnswer, WaitError,
+    ContainerInspect, ContainerState, ContainerSummary, CreateAnswer, CreateRequest, MountPoint, PortSummary,
+    PruneAnswer, TopAnswer, UpdateAnswer, UpdateRequest, WaitAnswer, WaitError,
 };
 pub use exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdAnswer};
 pub use host_config::{
-    BindOptions, DeviceMapping, DeviceRequest, HostConfig, LogConfig, MountSpec, PortBinding, RestartPolicy, ThrottleDevice,
-    TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
+    BindOptions, DeviceMapping, DeviceRequest, HostConfig, LogConfig, MountSpec, PortBinding, RestartPolicy,
+    ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
 };
 pub use image::{DeleteItem, HistoryItem, ImageInspect, ImageSummary};
 pub use network::{EndpointSettings, NetworkInspect, NetworkSettings};

@@ -1,0 +1,275 @@
+//! Images.
+
+use super::time;
+use crate::body::{Body, BodyReader};
+use crate::filters::{Filters, glob};
+use crate::from_model::{self, signed};
+use crate::server::{Answer, Call, empty, json, json_line, typed};
+use crate::wire::stream::{ErrorDetail, JsonMessage, Progress};
+use crate::wire::{DeleteItem, HistoryItem};
+use base::Time;
+use futures_util::stream;
+use hyper::{Response, StatusCode};
+use platform::{Answer as Opening, Doors, Error, Image, ImportRequest, LoadProgress, Loaded, Removed};
+use tokio::sync::mpsc;
+
+/// Messages of progress that wait for a slow client.
+const PROGRESS_MESSAGES_MAX: usize = 64;
+
+const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
+
+pub(crate) async fn list(call: Call) -> Answer {
+    let filters = Filters::parse(call.query.text("filters"), &FILTERS)?;
+    let dangling = filters.flag("dangling")?;
+    let mut bounds = [None, None];
+    for (bound, name) in bounds.iter_mut().zip(["before", "since"]) {
+        for value in filters.values(name) {
+            *bound = Some(call.doors.images.image(value).await?.image.created);
+        }
+    }
+    let [mut before, since] = bounds;
+    for value in filters.values("until") {
+        let until = time::parse(value, call.clock.now())?;
+        before = before.into_iter().chain(until).min();
+    }
+    let mut images = call.doors.images.images().await?;
+    images.retain(|image| {
+        dangling.is_none_or(|dangling| dangling == image.tags.is_empty())
+            && before.is_none_or(|before: Time| image.created < before)
+            && since.is_none_or(|since: Time| image.created > since)
+            && filters.labels(&image.labels)
+    });
+    if filters.has("reference") {
+        images.iter_mut().for_each(|image| keep_names(image, &filters));
+        images.retain(|image| !image.tags.is_empty() || !image.digests.is_empty());
+    }
+    let lines: Vec<_> = images.iter().map(from_model::image_summary).collect();
+    json(StatusCode::OK, &lines)
+}
+
+/// Keeps the names that fit `reference`, with and without their tag or digest.
+fn keep_names(image: &mut Image, filters: &Filters) {
+    let fits = |name: &String| {
+        let bare = name.split('@').next().unwrap_or_default();
+        let slash = bare.rfind('/').map_or(0, |at| at + 1);
+        let bare = bare[slash..].rfind(':').map_or(bare, |at| &bare[..slash + at]);
+        filters.any("reference", |pattern| glob(pattern, name) || glob(pattern, bare))
+    };
+    image.tags.retain(fits);
+    image.digests.retain(fits);
+}
+
+pub(crate) async fn inspect(call: Call) -> Answer {
+    let detail = call.doors.images.image(&call.parameter).await?;
+    json(StatusCode::OK, &from_model::image_inspect(&detail, call.version))
+}
+
+pub(crate) async fn history(call: Call) -> Answer {
+    let steps = call.doors.images.history(&call.parameter).await?;
+    let items: Vec<HistoryItem> = steps
+        .into_iter()
+        .map(|step| HistoryItem {
+            comment: step.comment,
+            created: step.created.unix_seconds(),
+            created_by: step.created_by,
+            id: step.id,
+            size: signed(step.size),
+            tags: Some(step.tags).filter(|tags| !tags.is_empty()),
+        })
+        .collect();
+    json(StatusCode::OK, &items)
+}
+
+/// A name and a tag as one reference.
+fn reference(repository: &str, tag: &str) -> Result<String, Error> {
+    if repository.is_empty() {
+        return Err(Error::invalid("repository name must not be empty"));
+    }
+    if tag.is_empty() {
+        return Ok(repository.to_owned());
+    }
+    if repository.contains('@') {
+        return Err(Error::invalid("cannot import digest reference"));
+    }
+    let last = repository.rsplit('/').next().unwrap_or_default();
+    let bare = last.rfind(':').map_or(repository.len(), |at| repository.len() - last.len() + at);
+    Ok(format!("{}:{tag}", &repository[..bare]))
+}
+
+pub(crate) async fn tag(call: Call) -> Answer {
+    let target = reference(call.query.text("repo"), call.query.text("tag"))?;
+    call.doors.images.tag(&call.parameter, &target).await?;
+    Ok(empty(StatusCode::CREATED))
+}
+
+pub(crate) async fn delete(call: Call) -> Answer {
+    let removed = call.doors.images.remove(&call.parameter, call.query.flag("force")).await?;
+    let items: Vec<DeleteItem> = removed
+        .into_iter()
+        .map(|item| match item {
+            Removed::Untagged(name) => DeleteItem { untagged: Some(name), deleted: None },
+            Removed::Deleted(id) => DeleteItem { untagged: None, deleted: Some(id) },
+        })
+        .collect();
+    json(StatusCode::OK, &items)
+}
+
+pub(crate) async fn save(call: Call) -> Answer {
+    let mut names: Vec<String> = call.query.all("names").map(str::to_owned).collect();
+    if !call.parameter.is_empty() {
+        names = vec![call.parameter];
+    }
+    let archive = call.doors.images.save(&names).await?;
+    Ok(typed(Response::new(Body::reader(archive)), "application/x-tar"))
+}
+
+/// `pull` and `import`, which share an operation.
+pub(crate) async fn create(call: Call) -> Answer {
+    if let Some(image) = call.query.given("fromImage") {
+        let name = match call.query.given("tag") {
+            Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
+            Some(tag) => format!("{image}:{tag}"),
+            None => image.to_owned(),
+        };
+        return Err(Error::not_found(format!(
+            "image {name} is not here, and there is no client for registries yet: bring it as an archive, with `load -i FILE` (made by \
+             `docker save`) or `import FILE`"
+        )));
+    }
+    if call.query.given("fromSrc").is_some_and(|source| source != "-") {
+        return Err(Error::not_supported(
+            "fromSrc with an address is not supported yet: fetch the archive and send it as the request's body, with fromSrc=-",
+        ));
+    }
+    let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
+    let request = ImportRequest {
+        reference: if repository.is_empty() { None } else { Some(reference(repository, tag)?) },
+        message: call.query.text("message").to_owned(),
+        changes: call.query.all("changes").map(str::to_owned).collect(),
+        platform: call.query.text("platform").to_owned(),
+    };
+    let id = call.doors.images.import(Box::new(BodyReader::new(call.body)), request).await?;
+    json(StatusCode::OK, &JsonMessage { status: id.to_string(), ..JsonMessage::default() })
+}
+
+/// Takes an archive in. What fails before anything was said has a status of its own, what fails later ends the stream.
+pub(crate) async fn load(call: Call) -> Answer {
+    let (sender, progress) = mpsc::channel(PROGRESS_MESSAGES_MAX);
+    let loading = start(call.doors, BodyReader::new(call.body), sender);
+    let quiet = call.query.flag("quiet");
+    let mut loader = Loader { loading: Some(loading), progress, quiet, told: Vec::new() };
+    let first = match loader.next().await {
+        Some(Step::Failed(error)) => return Err(error),
+        first => first,
+    };
+    let parts = stream::unfold((first, Some(loader)), |(first, loader)| async {
+        let mut loader = loader?;
+        let step = match first {
+            Some(step) => step,
+            None => loader.next().await?,
+        };
+        let (message, loader) = match step {
+            Step::Said(message) => (message, Some(loader)),
+            Step::Failed(error) => (failure(error), None),
+        };
+        Some((json_line(&message).map_err(std::io::Error::other), (None, loader)))
+    });
+    Ok(typed(Response::new(Body::parts(parts)), "application/json"))
+}
+
+fn start(
+    doors: Doors,
+    body: BodyReader,
+    progress: mpsc::Sender<LoadProgress>,
+) -> Opening<'static, Vec<Loaded>> {
+    Box::pin(async move { doors.images.load(Box::new(body), progress).await })
+}
+
+fn failure(error: Error) -> JsonMessage {
+    let detail = ErrorDetail { code: 0, message: error.message.clone() };
+    JsonMessage { error_detail: Some(detail), error: error.message, ..JsonMessage::default() }
+}
+
+/// One thing that is told of a load.
+enum Step {
+    Said(JsonMessage),
+    Failed(Error),
+}
+
+struct Loader {
+    /// None once it has ended.
+    loading: Option<Opening<'static, Vec<Loaded>>>,
+    progress: mpsc::Receiver<LoadProgress>,
+    quiet: bool,
+    /// Names and ids that were told already.
+    told: Vec<String>,
+}
+
+impl Loader {
+    async fn next(&mut self) -> Option<Step> {
+        loop {
+            let Some(loading) = &mut self.loading else {
+                // The load has ended: what is still in the channel is the rest.
+                let progress = self.progress.try_recv().ok()?;
+                match self.said(progress) {
+                    Some(message) => return Some(Step::Said(message)),
+                    None => continue,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(progress) = self.progress.recv() => {
+                    if let Some(message) = self.said(progress) {
+                        return Some(Step::Said(message));
+                    }
+                }
+                outcome = loading => {
+                    self.loading = None;
+                    if let Err(error) = outcome {
+                        return Some(Step::Failed(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a client is told of one step of progress, in Docker's words.
+    fn said(&mut self, progress: LoadProgress) -> Option<JsonMessage> {
+        match progress {
+            LoadProgress::Layer { .. } if self.quiet => None,
+            LoadProgress::Layer { id, current, total } => Some(JsonMessage {
+                status: "Loading layer".to_owned(),
+                progress_detail: Some(Progress { current, total }),
+                id,
+                ..JsonMessage::default()
+            }),
+            LoadProgress::Done(Loaded { id, names }) => {
+                let mut lines = String::new();
+                for name in &names {
+                    lines += &format!("Loaded image: {name}\n");
+                }
+                if names.is_empty() {
+                    lines = format!("Loaded image ID: {id}\n");
+                }
+                if self.told.contains(&lines) {
+                    return None;
+                }
+                self.told.push(lines.clone());
+                Some(JsonMessage { stream: lines, ..JsonMessage::default() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_replaces_the_one_of_the_name() {
+        assert_eq!(reference("a/b", "1").unwrap(), "a/b:1");
+        assert_eq!(reference("host:5000/b:2", "1").unwrap(), "host:5000/b:1");
+        assert_eq!(reference("host:5000/b", "").unwrap(), "host:5000/b");
+        assert!(reference("", "1").is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! A connection that stops being HTTP and becomes the streams of a process.
+//!
+//! ```text
+//! client --typed--> detach keys taken out (terminal only) --> stream to the process
+//! client <----------------- output as it comes --------------- stream to the process
+//! ```
+//!
+//! The client's half-close ends the process's input; the end of the output ends the session. A client that did not ask for
+//! an upgrade gets the output as a body that ends with the connection, and has no way to send input.
+
+use crate::body::Body;
+use crate::detach::DetachKeys;
+use crate::server::{Answer, typed};
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use platform::{Error, Stream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Bytes carried at a time in one direction.
+const BUFFER_BYTES: usize = 32 << 10;
+/// The first version whose clients are told that output comes in frames.
+const FRAMES_NAMED_SINCE: u32 = 42;
+
+/// How a session is carried.
+pub(crate) struct Session {
+    /// The minor number of the client's version.
+    pub(crate) version: u32,
+    /// Whether the output is a terminal's.
+    pub(crate) terminal: bool,
+    /// Whether the client's input goes to the process.
+    pub(crate) input: bool,
+    /// The keys to leave with.
+    pub(crate) keys: DetachKeys,
+}
+
+/// Gives the connection over to `stream`.
+pub(crate) fn hijack(
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+    session: Session,
+    stream: Box<dyn Stream>,
+) -> Answer {
+    let Some(upgrade) = upgrade.filter(|_| headers.contains_key("upgrade")) else {
+        if session.input {
+            return Err(Error::not_supported(
+                "standard input without an upgraded connection is not supported yet: send `Connection: Upgrade` and \
+                 `Upgrade: tcp`",
+            ));
+        }
+        let mut response =
+            typed(Response::new(Body::reader(Box::new(stream))), "application/vnd.docker.raw-stream");
+        // The older version has no chunks: what follows is the bare stream, up to the connection's end.
+        *response.version_mut() = Version::HTTP_10;
+        return Ok(response);
+    };
+    let content_type = if !session.terminal && session.version >= FRAMES_NAMED_SINCE {
+        "application/vnd.docker.multiplexed-stream"
+    } else {
+        "application/vnd.docker.raw-stream"
+    };
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(client) => carry(TokioIo::new(client), stream, session).await,
+            Err(error) => tracing::debug!(error = %base::Chain(&error), "a connection was not taken over"),
+        }
+    });
+    let mut response = typed(Response::new(Body::empty()), content_type);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert("connection", HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert("upgrade", HeaderValue::from_static("tcp"));
+    Ok(response)
+}
+
+/// Carries both directions until the output ends, the client leaves, or either side is gone.
+async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, stream: Box<dyn Stream>, session: Session) {
+    let (from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_process, to_process) = tokio::io::split(stream);
+    let input = async {
+        if forward(from_client, to_process, session).await {
+            return;
+        }
+        // Input has ended; the session has not.
+        std::future::pending::<()>().await;
+    };
+    let output = async {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        while let Ok(length @ 1..) = from_process.read(&mut buffer).await {
+            if to_client.write_all(&buffer[..length]).await.is_err() || to_client.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = input => {}
+        () = output => {}
+    }
+    // Either side may be gone already; there is nobody to tell.
+    let _ = to_client.shutdown().await;
+}
+
+/// Carries the client's input. True if the client typed the keys to leave.
+async fn forward(
+    mut client: impl AsyncRead + Unpin,
+    mut process: impl AsyncWrite + Unpin,
+    mut session: Session,
+) -> bool {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while let Ok(length @ 1..) = client.read(&mut buffer).await {
+        if !session.input {
+            continue;
+        }
+        let (typed, leave) = if session.terminal {
+            session.keys.filter(&buffer[..length])
+        } else {
+            (buffer[..length].to_vec(), false)
+        };
+        if process.write_all(&typed).await.is_err() || process.flush().await.is_err() {
+            return false;
+        }
+        if leave {
+            return true;
+        }
+    }
+    if session.input {
+        // The process may be gone already; there is nobody to tell.
+        let _ = process.shutdown().await;
+    }
+    false
+}

@@ -1,0 +1,112 @@
+//! Images.
+
+use super::{Operation, done, ignored, not_yet, operation, refused};
+use crate::handle::image;
+
+const NO_REGISTRY: &str = "there is no client for registries yet; bring images with `load` or `import`";
+const NO_BUILD: &str = "images are not built yet; bring one with `load` or `import`";
+const ONE_PLATFORM: &str = "an image is kept for one platform only, the machine's own";
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    operation(
+        "ImageList",
+        "GET",
+        "/images/json",
+        |call| Box::pin(image::list(call)),
+        &[
+            ignored("all", "there are no intermediate images to hide"),
+            done("filters"),
+            refused("shared-size", "sizes shared between images are not added up yet"),
+            ignored("digests", "digests are always listed"),
+            refused("manifests", ONE_PLATFORM),
+        ],
+    ),
+    operation(
+        "ImageCreate",
+        "POST",
+        "/images/create",
+        |call| Box::pin(image::create(call)),
+        &[
+            done("fromImage"),
+            done("fromSrc"),
+            done("repo"),
+            done("tag"),
+            done("message"),
+            done("changes"),
+            done("platform"),
+            ignored("X-Registry-Auth", "only pulling, which is refused, reads it"),
+            ignored("inputImage", "the body is the archive itself"),
+        ],
+    ),
+    operation(
+        "ImageInspect",
+        "GET",
+        "/images/{name*}/json",
+        |call| Box::pin(image::inspect(call)),
+        &[refused("manifests", ONE_PLATFORM), refused("platform", ONE_PLATFORM)],
+    ),
+    operation(
+        "ImageHistory",
+        "GET",
+        "/images/{name*}/history",
+        |call| Box::pin(image::history(call)),
+        &[refused("platform", ONE_PLATFORM)],
+    ),
+    operation(
+        "ImageTag",
+        "POST",
+        "/images/{name*}/tag",
+        |call| Box::pin(image::tag(call)),
+        &[done("repo"), done("tag")],
+    ),
+    operation(
+        "ImageDelete",
+        "DELETE",
+        "/images/{name*}",
+        |call| Box::pin(image::delete(call)),
+        &[
+            done("force"),
+            refused("noprune", "an image without a name and without users is always removed"),
+            refused("platforms", ONE_PLATFORM),
+        ],
+    ),
+    operation(
+        "ImageGetAll",
+        "GET",
+        "/images/get",
+        |call| Box::pin(image::save(call)),
+        &[done("names"), refused("platform", ONE_PLATFORM)],
+    ),
+    operation(
+        "ImageGet",
+        "GET",
+        "/images/{name*}/get",
+        |call| Box::pin(image::save(call)),
+        &[refused("platform", ONE_PLATFORM)],
+    ),
+    operation(
+        "ImageLoad",
+        "POST",
+        "/images/load",
+        |call| Box::pin(image::load(call)),
+        &[
+            done("quiet"),
+            refused("platform", ONE_PLATFORM),
+            ignored("imagesTarball", "the body is the archive itself"),
+        ],
+    ),
+    not_yet(
+        "ImagePush",
+        "POST",
+        "/images/{name*}/push",
+        "there is no client for registries yet; take images out with `save`",
+    ),
+    not_yet("ImageSearch", "GET", "/images/search", NO_REGISTRY),
+    not_yet("ImagePrune", "POST", "/images/prune", "remove images by name with `rmi`"),
+    not_yet("ImageBuild", "POST", "/build", NO_BUILD),
+    not_yet("BuildPrune", "POST", "/build/prune", NO_BUILD),
+    not_yet("ImageCommit", "POST", "/commit", "containers are not turned into images yet"),
+    not_yet("DistributionInspect", "GET", "/distribution/{name*}/json", NO_REGISTRY),
+    not_yet("Session", "POST", "/session", NO_BUILD),
+    not_yet("Grpc", "POST", "/grpc", NO_BUILD),
+];

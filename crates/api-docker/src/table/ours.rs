@@ -1,0 +1,16 @@
+//! Endpoints that Docker does not have.
+
+use super::{Operation, done, operation};
+use crate::handle::system;
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    operation("DaemonStatus", "GET", "/bocage/v1/daemon", |call| Box::pin(system::daemon_status(call)), &[]),
+    operation(
+        "DaemonStop",
+        "POST",
+        "/bocage/v1/daemon/stop",
+        |call| Box::pin(system::daemon_stop(call)),
+        &[done("containers")],
+    ),
+    operation("DemoImage", "POST", "/bocage/v1/demo-image", |call| Box::pin(system::demo_image(call)), &[]),
+];

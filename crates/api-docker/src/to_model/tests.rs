@@ -1,0 +1,118 @@
+use super::*;
+use model::container::{MountSource, NetworkMode, RestartPolicy, Seccomp};
+use serde_json::{Value, json};
+
+fn convert(body: Value) -> Result<(ContainerSpec, Vec<String>), String> {
+    let request: CreateRequest = crate::wire::read_value(body).unwrap();
+    container(request, 51).map_err(|error| error.message)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "each caller makes it for this call")]
+fn host(fields: Value) -> Result<ContainerSpec, String> {
+    convert(json!({"Image": "x", "HostConfig": fields})).map(|(spec, _)| spec)
+}
+
+#[test]
+fn a_bare_request_has_dockers_defaults() {
+    let (spec, warnings) = convert(json!({"Image": "x", "Cmd": null, "Entrypoint": null})).unwrap();
+    assert_eq!(spec.network, NetworkMode::Bridge);
+    assert_eq!((spec.shm_bytes, spec.command, spec.entrypoint), (Some(64 << 20), None, None));
+    assert!(warnings.is_empty());
+    let sent = Sent::of(&spec.origin);
+    assert_eq!(sent.host.runtime, "runc");
+    assert_eq!(sent.host.ipc_mode, "private");
+    assert_eq!(sent.host.log_config.kind, "json-file");
+}
+
+#[test]
+fn one_empty_word_takes_the_entry_point_away_and_an_empty_list_does_not() {
+    let entrypoint = |value: Value| convert(json!({"Image": "x", "Entrypoint": value})).unwrap().0.entrypoint;
+    assert_eq!(entrypoint(json!([""])), Some(vec![]));
+    assert_eq!(entrypoint(json!([])), None);
+    assert_eq!(entrypoint(json!(["a"])), Some(vec!["a".to_owned()]));
+}
+
+#[test]
+fn restart_policies_are_checked_in_dockers_words() {
+    let policy = |name: &str, count: i64| {
+        host(json!({"RestartPolicy": {"Name": name, "MaximumRetryCount": count}})).map(|spec| spec.restart)
+    };
+    assert_eq!(policy("on-failure", 3), Ok(RestartPolicy::OnFailure { max_retries: 3 }));
+    assert_eq!(
+        policy("x", 0).unwrap_err(),
+        "invalid restart policy: unknown policy 'x'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+    );
+    assert!(policy("always", 1).unwrap_err().contains("can only be used with 'on-failure'"));
+}
+
+#[test]
+fn binds_are_paths_volumes_or_wrong() {
+    let mount = |text: &str| host(json!({"Binds": [text]})).map(|mut spec| spec.mounts.remove(0));
+    let read_only = mount("/a/:/b/../c:ro,z").unwrap();
+    assert_eq!((read_only.target.as_str(), read_only.read_only), ("/c", true));
+    assert!(matches!(read_only.source, MountSource::Bind { ref path, create: true, .. } if path == "/a"));
+    assert!(matches!(mount("data:/b:nocopy").unwrap().source, MountSource::Volume { copy: false, .. }));
+    assert_eq!(mount("/a:/b:fly").unwrap_err(), "invalid mode: fly");
+    assert!(mount("./a:/b").unwrap_err().contains("use absolute path"));
+    assert_eq!(mount(":/b").unwrap_err(), "invalid volume specification: ':/b'");
+}
+
+#[test]
+fn two_mounts_at_one_place_are_refused_and_a_bind_replaces_a_volume() {
+    let twice = host(json!({"Binds": ["/a:/x", "/b:/x/"]}));
+    assert_eq!(twice.unwrap_err(), "Duplicate mount point: /x");
+    let body = json!({"Image": "x", "Volumes": {"/x": {}, "/y": {}}, "HostConfig": {"Binds": ["/a:/x"]}});
+    assert_eq!(convert(body).unwrap().0.mounts.len(), 2);
+}
+
+#[test]
+fn tmpfs_options_are_taken_apart() {
+    let spec = host(json!({"Tmpfs": {"/run": "size=64m,mode=0755,noexec,ro"}})).unwrap();
+    let source =
+        MountSource::Tmpfs { size_bytes: Some(64 << 20), mode: Some(0o755), options: vec!["noexec".into()] };
+    assert_eq!((&spec.mounts[0].source, spec.mounts[0].read_only), (&source, true));
+}
+
+#[test]
+fn ports_may_be_ranges_on_both_sides() {
+    let ports = |fields: Value| host(json!({"PortBindings": fields})).map(|spec| spec.ports);
+    let one = ports(json!({"80/tcp": [{"HostIp": "", "HostPort": "8000-8010"}]})).unwrap();
+    assert_eq!((one[0].host, one[0].first, one[0].last), (None, 8000, 8010));
+    let two = ports(json!({"80-81/udp": [{"HostIp": "::1", "HostPort": "90-91"}]})).unwrap();
+    assert_eq!(
+        two.iter().map(|port| (port.inside.port, port.first)).collect::<Vec<_>>(),
+        [(80, 90), (81, 91)]
+    );
+    assert!(ports(json!({"80/tcp": [{"HostPort": "x"}]})).unwrap_err().contains("invalid port"));
+    assert!(ports(json!({"0": []})).is_err());
+}
+
+#[test]
+fn security_options_are_known_or_refused() {
+    let security = |option: &str| host(json!({"SecurityOpt": [option]})).map(|spec| spec.security);
+    assert!(security("no-new-privileges:true").unwrap().no_new_privileges);
+    assert_eq!(security("seccomp=unconfined").unwrap().seccomp, Seccomp::Unconfined);
+    assert_eq!(security("seccomp={}").unwrap().seccomp, Seccomp::Profile("{}".to_owned()));
+    assert!(security("seccomp={").unwrap_err().contains("Decoding seccomp profile failed"));
+    assert!(security("apparmor=mine").unwrap_err().contains("is not supported yet"));
+    assert_eq!(security("fly=1").unwrap_err(), "invalid --security-opt 2: \"fly=1\"");
+}
+
+#[test]
+fn an_old_client_has_a_shareable_ipc_namespace_and_no_console_size() {
+    let request: CreateRequest = crate::wire::read_value(
+        json!({"Image": "x", "Tty": true, "HostConfig": {"ConsoleSize": [10, 20], "AutoRemove": true}}),
+    )
+    .unwrap();
+    let (spec, _) = container(request, 24).unwrap();
+    assert_eq!((spec.terminal_size, spec.auto_remove), (None, false));
+    assert_eq!(Sent::of(&spec.origin).host.ipc_mode, "shareable");
+}
+
+#[test]
+fn sizes_are_read_as_people_write_them() {
+    for (text, size) in [("64m", 64 << 20), ("1.5k", 1536), ("2GiB", 2 << 30), ("7", 7), ("10kb", 10 << 10)] {
+        assert_eq!(bytes(text), Some(size), "{text}");
+    }
+    assert_eq!(bytes("many"), None);
+}
