@@ -36,7 +36,8 @@ impl Mirror {
         let suite = value("VERSION_CODENAME");
         let components = if value("ID") == "ubuntu" { "main,universe" } else { "main" };
         let texts = source_files().into_iter().filter_map(|file| fs::read_to_string(file).ok());
-        let mut uris: Vec<String> = texts.flat_map(|text| entries(&text, &suite)).collect();
+        let mut uris: Vec<String> =
+            texts.flat_map(|text| entries(&text, &suite)).filter_map(|uri| plain(&uri)).collect();
         // Other people's archives may carry the same release name; the distribution's own end with its name.
         uris.sort_by_key(|uri| !(uri.ends_with("/debian") || uri.ends_with("/ubuntu")));
         let uri = uris.into_iter().next().with_context(|| format!("apt knows no mirror of `{suite}`"))?;
@@ -99,6 +100,17 @@ fn entries(text: &str, suite: &str) -> Vec<String> {
         }
     }
     uris
+}
+
+/// A URI that debootstrap understands: apt's lists of mirrors, as cloud images have them, stand for their first line. See
+/// apt-transport-mirror(1).
+fn plain(uri: &str) -> Option<String> {
+    let Some(list) = uri.strip_prefix("mirror+file:") else {
+        return Some(uri.to_owned());
+    };
+    let text = fs::read_to_string(format!("/{}", list.trim_start_matches('/'))).ok()?;
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'))?;
+    Some(first.split_whitespace().next()?.trim_end_matches('/').to_owned())
 }
 
 fn proxy() -> Option<String> {

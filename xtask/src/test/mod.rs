@@ -61,6 +61,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         .filter(|test| words.is_empty() || words.iter().any(|word| test.full_name().contains(word)))
         .collect();
     say::step(&format!("running {} tests", tests.len()));
+    // Asks for a password once, before several tests would ask at the same time.
+    shell::quietly(&mut shell::root("true", &[]))?;
     let start = Instant::now();
     let outcomes = run_all(&tests, &binary);
     let verdict = counted::report(&outcomes, start.elapsed());
