@@ -346,7 +346,7 @@ mod tests {
         // Without the right to make links it is refused earlier, without words.
         match socket.request(&[message], || "make a link".to_owned()) {
             Err(Error::Refused { source: Errno::OPNOTSUPP, reason, .. }) => {
-                assert_eq!(reason, "Unknown device type")
+                assert_eq!(reason, "Unknown device type");
             }
             other => assert!(matches!(other, Err(Error::Refused { source: Errno::PERM, .. })), "{other:?}"),
         }

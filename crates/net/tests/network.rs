@@ -1,98 +1,18 @@
 //! The bridge in a network namespace of the test's own: containers reach each other, published ports answer, and nothing is
 //! left behind. Each test is a thread that enters a namespace, so the machine's own network is never touched.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
+
+mod common;
+
+use common::*;
 use model::Protocol;
-use net::{Endpoint, Ipv4Net, Namespace, NetConfig, Network, PublishedPort};
-use rustix::fd::AsFd;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use net::{Ipv4Net, NetConfig, Network};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
-use sys::process::{NewNamespaces, unshare};
-
-const A: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 2);
-const B: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 3);
-
-/// Runs a test in a network namespace of its own; without the right to make one it is skipped, and says so.
-fn isolated(test: impl FnOnce() + Send + 'static) {
-    let outcome = thread::spawn(|| {
-        if unshare(NewNamespaces::NETWORK.and(NewNamespaces::MOUNT)).is_err() {
-            eprintln!("SKIP: network namespaces need root");
-            return;
-        }
-        run("ip link set lo up");
-        test();
-    });
-    if let Err(panic) = outcome.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn run(command: &str) -> String {
-    let mut words = command.split(' ');
-    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn open(daemon: &str) -> Network {
-    let subnet = Ipv4Net { address: Ipv4Addr::new(172, 30, 0, 0), prefix: 16 };
-    let gateway = Ipv4Addr::new(172, 30, 0, 1);
-    Network::open(NetConfig { daemon: daemon.to_owned(), subnet, gateway, mtu: net::MTU }).unwrap()
-}
-
-fn container(network: &Network, address: Ipv4Addr) -> Namespace {
-    let namespace = network.namespace().unwrap();
-    let [a, b, c, d] = address.octets();
-    network.attach(&namespace, &Endpoint { address, mac: [0x02, 0x42, a, b, c, d] }).unwrap();
-    namespace
-}
-
-fn published(protocol: Protocol, host: Option<IpAddr>, host_port: u16, address: Ipv4Addr) -> PublishedPort {
-    PublishedPort { protocol, host, host_port, address, port: 80 }
-}
-
-/// Runs something inside a namespace, on a thread of its own.
-fn inside<T: Send + 'static>(
-    namespace: &Namespace,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> JoinHandle<T> {
-    let namespace = namespace.as_fd().try_clone_to_owned().unwrap();
-    let (ready, entered) = std::sync::mpsc::channel();
-    let thread = thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        ready.send(()).unwrap();
-        work()
-    });
-    entered.recv().unwrap();
-    thread
-}
-
-/// A server on port 80 inside that answers each of `times` clients with its own name and theirs.
-fn serve(namespace: &Namespace, name: &'static str, times: usize) -> JoinHandle<()> {
-    let (ready, listening) = std::sync::mpsc::channel();
-    let thread = inside(namespace, move || {
-        let listener = TcpListener::bind("0.0.0.0:80").unwrap();
-        ready.send(()).unwrap();
-        for _ in 0..times {
-            let (mut client, from) = listener.accept().unwrap();
-            client.write_all(format!("{name} {}", from.ip()).as_bytes()).unwrap();
-        }
-    });
-    listening.recv().unwrap();
-    thread
-}
-
-fn fetch(address: &str) -> std::io::Result<String> {
-    let address: SocketAddr = address.parse().unwrap();
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
-}
 
 #[test]
 fn a_published_port_answers_on_loopback_on_other_addresses_and_from_containers() {
@@ -125,95 +45,6 @@ fn a_port_of_one_address_answers_there_alone() {
         assert!(fetch("172.30.0.1:8080").is_err());
         assert_eq!(fetch("127.0.0.1:8080").unwrap(), "a 172.30.0.1");
         server.join().unwrap();
-        network.destroy().unwrap();
-    });
-}
-
-#[test]
-fn clients_from_outside_keep_their_address_and_reach_published_ports_only() {
-    isolated(|| {
-        let network = open("0000000c");
-        let a = container(&network, A);
-        let outside = network.namespace().unwrap();
-        run("ip link add up0 type veth peer name up1");
-        run("ip addr add 198.18.0.1/24 dev up0");
-        run("ip link set up0 up");
-        // The other end goes to the outside, by the descriptor that the thread there holds open.
-        let (tell, told) = std::sync::mpsc::channel::<()>();
-        let (pid, got) = std::sync::mpsc::channel();
-        let holder = inside(&outside, move || {
-            pid.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
-            told.recv().unwrap();
-            run("ip addr add 198.18.0.9/24 dev up1");
-            run("ip link set up1 up");
-            run("ip route add default via 198.18.0.1");
-        });
-        run(&format!("ip link set up1 netns {}", got.recv().unwrap()));
-        tell.send(()).unwrap();
-        holder.join().unwrap();
-        network.publish(&[published(Protocol::Tcp, None, 8080, A)]).unwrap();
-        let server = serve(&a, "a", 1);
-        let direct = inside(&outside, || {
-            let address: SocketAddr = "172.30.0.2:80".parse().unwrap();
-            TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_err()
-        });
-        assert!(direct.join().unwrap(), "a port that is not published can be reached from outside");
-        let answer = inside(&outside, || fetch("198.18.0.1:8080")).join().unwrap().unwrap();
-        assert_eq!(answer, "a 198.18.0.9");
-        server.join().unwrap();
-        network.destroy().unwrap();
-    });
-}
-
-#[test]
-fn datagrams_are_published_too() {
-    isolated(|| {
-        let network = open("0000000d");
-        let a = container(&network, A);
-        network.publish(&[published(Protocol::Udp, None, 5353, A)]).unwrap();
-        let (ready, bound) = std::sync::mpsc::channel();
-        let server = inside(&a, move || {
-            let socket = UdpSocket::bind("0.0.0.0:80").unwrap();
-            ready.send(()).unwrap();
-            let mut buffer = [0; 16];
-            let (length, client) = socket.recv_from(&mut buffer).unwrap();
-            socket.send_to(&buffer[..length], client).unwrap();
-        });
-        bound.recv().unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        client.send_to(b"hello", "127.0.0.1:5353").unwrap();
-        let mut buffer = [0; 16];
-        assert_eq!(client.recv(&mut buffer).unwrap(), 5);
-        server.join().unwrap();
-        network.destroy().unwrap();
-    });
-}
-
-#[test]
-fn the_edge_answers_over_ipv6_for_a_container_without_it() {
-    isolated(|| {
-        let network = open("0000000e");
-        let a = container(&network, A);
-        let ports = [published(Protocol::Tcp, None, 8080, A)];
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().to_owned();
-        let edge = thread::spawn(move || net::edge::serve(&path));
-        let mut client = loop {
-            match net::edge::Client::connect(directory.path()) {
-                Ok(client) => break client,
-                Err(_) => thread::yield_now(),
-            }
-        };
-        net::edge::write_view(directory.path(), &ports).unwrap();
-        network.set_edge_port(client.reload().unwrap()).unwrap();
-        network.publish(&ports).unwrap();
-        let server = serve(&a, "a", 1);
-        assert_eq!(fetch("[::1]:8080").unwrap(), "a 172.30.0.1");
-        server.join().unwrap();
-        assert!(matches!(net::edge::serve(directory.path()), Err(net::Error::Served { .. })));
-        client.exit().unwrap();
-        edge.join().unwrap().unwrap();
         network.destroy().unwrap();
     });
 }
@@ -268,5 +99,197 @@ fn a_port_that_a_program_holds_is_told() {
         assert_eq!(Network::probe_port(&port).unwrap_err().to_string(), "address already in use");
         drop(listener);
         Network::probe_port(&port).unwrap();
+    });
+}
+
+#[test]
+fn clients_from_outside_keep_their_address_and_reach_published_ports_only() {
+    isolated(|| {
+        let network = open("0000000c");
+        let a = container(&network, A);
+        let outside = outside(&network);
+        network.publish(&[published(Protocol::Tcp, None, 8080, A)]).unwrap();
+        let server = serve(&a, "a", 1);
+        assert!(
+            is_cut_off(&outside, "172.30.0.2:80"),
+            "a port that is not published can be reached from outside"
+        );
+        let answer = inside(&outside, || fetch("198.18.0.1:8080")).join().unwrap().unwrap();
+        assert_eq!(answer, format!("a {OUTSIDE}"));
+        server.join().unwrap();
+        network.destroy().unwrap();
+    });
+}
+
+/// Whether nothing answers there.
+fn is_cut_off(namespace: &net::Namespace, address: &'static str) -> bool {
+    let tried = inside(namespace, move || {
+        let address: SocketAddr = address.parse().unwrap();
+        TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_err()
+    });
+    tried.join().unwrap()
+}
+
+#[test]
+fn a_neighbour_on_the_wire_does_not_reach_ports_of_loopback() {
+    isolated(|| {
+        let network = open("00000012");
+        let a = container(&network, A);
+        let outside = outside(&network);
+        let ports = [
+            published(Protocol::Tcp, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), 8080, A),
+            published(Protocol::Tcp, None, 8081, A),
+        ];
+        network.publish(&ports).unwrap();
+        take_loopback_for_the_host(&outside, "up1", "198.18.0.1");
+        let server = serve(&a, "a", 1);
+        assert!(is_cut_off(&outside, "127.0.0.1:8080"));
+        assert!(is_cut_off(&outside, "127.0.0.1:8081"));
+        assert_eq!(fetch("127.0.0.1:8080").unwrap(), "a 172.30.0.1");
+        server.join().unwrap();
+        network.destroy().unwrap();
+    });
+}
+
+#[test]
+fn a_container_does_not_reach_the_hosts_loopback() {
+    isolated(|| {
+        let network = open("00000013");
+        let a = container(&network, A);
+        let _hosts_own = TcpListener::bind("127.0.0.1:8080").unwrap();
+        take_loopback_for_the_host(&a, "eth0", "172.30.0.1");
+        assert!(is_cut_off(&a, "127.0.0.1:8080"));
+        network.destroy().unwrap();
+    });
+}
+
+#[test]
+fn datagrams_are_published_and_follow_their_port_to_another_container() {
+    isolated(|| {
+        let network = open("0000000d");
+        let (a, b) = (container(&network, A), container(&network, B));
+        let client = datagram_client("127.0.0.1");
+        for (namespace, address, name) in [(&a, A, "a"), (&b, B, "b")] {
+            let ports = [published(Protocol::Udp, None, 5353, address)];
+            network.publish(&ports).unwrap();
+            let server = serve_datagrams(namespace, name, 1);
+            assert_eq!(exchange(&client, "127.0.0.1:5353"), name);
+            server.join().unwrap();
+            network.unpublish(&ports).unwrap();
+        }
+        network.destroy().unwrap();
+    });
+}
+
+#[test]
+fn thousands_of_ports_are_published_at_once() {
+    isolated(|| {
+        let network = open("00000014");
+        let ports: Vec<_> = (10_000..13_000).map(|port| published(Protocol::Tcp, None, port, A)).collect();
+        network.publish(&ports).unwrap();
+        network.retain(&[], &ports).unwrap();
+        network.unpublish(&ports[7..8]).unwrap();
+        // One is missing: the others are taken away all the same.
+        network.unpublish(&ports).unwrap();
+        network.publish(&[published(Protocol::Tcp, None, 10_000, B)]).unwrap();
+        // The port is another container's now.
+        assert!(network.publish(&ports[..1]).is_err());
+        network.destroy().unwrap();
+    });
+}
+
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("it did not come about within five seconds");
+}
+
+#[test]
+fn a_detached_link_goes_away_and_its_address_can_be_used_at_once() {
+    isolated(|| {
+        let network = open("00000015");
+        let old = container(&network, A);
+        network.detach(A).unwrap();
+        let new = container(&network, A);
+        let server = serve(&new, "new", 1);
+        assert_eq!(fetch("172.30.0.2:80").unwrap(), "new 172.30.0.1");
+        server.join().unwrap();
+        network.detach(A).unwrap();
+        network.detach(A).unwrap();
+        // Its namespace lives on, so the kernel would not remove it.
+        wait_until(|| !run("ip -br link").contains("v000000150002"));
+        drop((old, new));
+        network.destroy().unwrap();
+    });
+}
+
+#[test]
+fn a_link_that_lost_its_bridge_is_connected_again() {
+    isolated(|| {
+        let network = open("00000016");
+        let a = container(&network, A);
+        run("ip link del boc-00000016");
+        drop(network);
+        let network = open("00000016");
+        network.retain(&[A], &[]).unwrap();
+        let server = serve(&a, "a", 1);
+        assert_eq!(fetch("172.30.0.2:80").unwrap(), "a 172.30.0.1");
+        server.join().unwrap();
+        network.destroy().unwrap();
+    });
+}
+
+/// Runs `nft`, where it is installed; where it is not, says what is not checked.
+fn nft(arguments: &str, unchecked: &str) -> Option<String> {
+    if Command::new("nft").arg("--version").output().is_err() {
+        eprintln!("SKIP: the program nft is not installed: {unchecked}");
+        return None;
+    }
+    Some(run(&format!("nft {arguments}")))
+}
+
+#[test]
+fn a_table_of_another_shape_is_replaced() {
+    isolated(|| {
+        let Some(_) = nft("add table inet bocage-00000017", "tables of other versions are not tried") else {
+            return;
+        };
+        run("nft add set inet bocage-00000017 ports_any { type ipv4_addr ; }");
+        run("nft add chain inet bocage-00000017 guard { type filter hook forward priority 7 ; }");
+        let network = open("00000017");
+        let a = container(&network, A);
+        network.retain(&[A], &[published(Protocol::Tcp, None, 8080, A)]).unwrap();
+        let server = serve(&a, "a", 1);
+        assert_eq!(fetch("127.0.0.1:8080").unwrap(), "a 172.30.0.1");
+        server.join().unwrap();
+        network.destroy().unwrap();
+    });
+}
+
+#[test]
+fn the_kernel_tells_the_table_as_it_is_meant() {
+    isolated(|| {
+        let network = open("00000018");
+        let host = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let ports = [
+            published(Protocol::Tcp, None, 8080, A),
+            published(Protocol::Udp, host, 53, B),
+            published(Protocol::Tcp, Some("fd00::1".parse().unwrap()), 443, B),
+        ];
+        network.publish(&ports).unwrap();
+        network.set_edge_port(40_000).unwrap();
+        network.set_edge_port(40_001).unwrap();
+        // The same said to the program, so that both are told in the words of its version.
+        let wanted = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(wanted.path(), include_str!("table.nft")).unwrap();
+        let load = format!("-f {}", wanted.path().display());
+        let Some(_) = nft(&load, "the table's listing is not compared") else { return };
+        let told = run("nft list table inet bocage-00000018");
+        assert_eq!(told, run("nft list table inet wanted").replace("inet wanted", "inet bocage-00000018"));
+        network.destroy().unwrap();
     });
 }

@@ -2,30 +2,36 @@
 //!
 //! Containers have IPv4 addresses only, so whoever comes to a published port over IPv6, from the host's own `::1` above
 //! all, needs a program in between. nftables redirects all such TCP connections to one listener, which asks the kernel
-//! where each was going; datagrams come to a socket a port. The ports to serve stand in a file, [`VIEW`], so that the process
-//! serves on, and starts again, without a daemon.
+//! where each was going; datagrams come to a socket a port. Every published port is also held here with a bound socket, so that
+//! other programs and other daemons find it taken. The ports to serve stand in a file, [`VIEW`], so that the process serves on, and
+//! starts again, without a daemon.
 //!
 //! ```text
 //!  daemon --- writes view.json, says "reload" on edge.sock ---> edge
 //!  client --- [::1]:8080 --- redirect ---> listener --- 172.17.0.2:80
 //! ```
 
+mod held;
 mod tcp;
 mod udp;
 
 use crate::{Error, PublishedPort};
 use base::file::{Durability, read_if_there, write_atomically};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream as Control};
+use tokio::time::timeout;
 
 /// The file that says which ports are served.
 pub const VIEW: &str = "view.json";
@@ -33,8 +39,14 @@ const SOCKET: &str = "edge.sock";
 const LOCK: &str = "lock";
 /// How long an answer of the process is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of a request line.
+/// How long a daemon may think about its next request, or take to read an answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of all requests of one connection.
 const REQUEST_BYTES_MAX: u64 = 256;
+/// The pause after accepting failed, for lack of descriptors above all.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Redirected connections at once, each with two descriptors and two buffers.
+const CONNECTIONS_MAX: u64 = 4096;
 /// Stack of the one thread besides, in bytes.
 const STACK_BYTES: usize = 128 << 10;
 
@@ -145,47 +157,94 @@ pub fn serve(directory: &Path) -> Result<(), Error> {
     runtime.block_on(run(directory))
 }
 
-async fn run(directory: &Path) -> Result<(), Error> {
-    let shared: Shared = Arc::new(RwLock::new(read_view(directory)?));
-    let listener = tcp::listen()?;
-    let port = listener.local_addr().map_err(file("listen for", directory))?.port();
-    let (_directory, path) = socket_path(directory)?;
-    // Held by the lock: what is left here is of a process that was killed.
-    base::file::remove_all(&directory.join(SOCKET)).map_err(file("clear", directory))?;
-    let control = UnixListener::bind(&path).map_err(file("listen in", directory))?;
-    let mut sockets = udp::Sockets::default();
-    sockets.follow(&ports(&shared));
-    tokio::spawn(tcp::serve(listener, Arc::clone(&shared)));
-    loop {
-        let (stream, _) = control.accept().await.map_err(file("listen in", directory))?;
+/// Lets this process have as many descriptors as it may; returns how many connections that is enough for, half of them
+/// left for ports and datagrams.
+fn connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from((descriptors / 4).min(CONNECTIONS_MAX)).unwrap_or(usize::MAX)
+}
+
+/// Whether a refusal means that this host has no IPv6.
+fn is_without_ipv6(errno: Errno) -> bool {
+    matches!(errno, Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+}
+
+/// What the process serves, changed as a whole by each reload.
+struct Served {
+    directory: PathBuf,
+    /// The listener's port.
+    port: u16,
+    shared: Shared,
+    held: held::Held,
+    datagrams: udp::Sockets,
+}
+
+impl Served {
+    async fn follow(&mut self, ports: Vec<PublishedPort>) {
+        self.held.follow(&ports);
+        self.datagrams.follow(&ports).await;
+        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+
+    /// Answers one daemon's requests; says whether the process goes on.
+    async fn answer(&mut self, stream: Control) -> ControlFlow<()> {
         let (read, mut write) = stream.into_split();
         let mut lines =
             tokio::io::BufReader::new(tokio::io::AsyncReadExt::take(read, REQUEST_BYTES_MAX)).lines();
-        // One daemon at a time, a few requests each: no need to serve several at once.
-        while let Ok(Some(line)) = lines.next_line().await {
+        while let Ok(Ok(Some(line))) = timeout(REQUEST_TIMEOUT, lines.next_line()).await {
             let answer = match line.as_str() {
-                "reload" => match read_view(directory) {
+                "reload" => match read_view(&self.directory) {
                     Ok(ports) => {
-                        sockets.follow(&ports);
-                        *shared.write().unwrap_or_else(PoisonError::into_inner) = ports;
-                        format!("ok {port}\n")
+                        self.follow(ports).await;
+                        format!("ok {}\n", self.port)
                     }
                     Err(error) => format!("error {}\n", base::Chain(&error)),
                 },
                 "exit" => {
-                    let _ = write.write_all(b"ok\n").await;
-                    let _ = std::fs::remove_file(directory.join(SOCKET));
-                    return Ok(());
+                    let _ = timeout(REQUEST_TIMEOUT, write.write_all(b"ok\n")).await;
+                    return ControlFlow::Break(());
                 }
                 other => format!("error unknown request {other:?}\n"),
             };
-            if write.write_all(answer.as_bytes()).await.is_err() {
+            if !matches!(timeout(REQUEST_TIMEOUT, write.write_all(answer.as_bytes())).await, Ok(Ok(()))) {
                 break;
             }
         }
+        ControlFlow::Continue(())
     }
 }
 
-fn ports(shared: &Shared) -> Vec<PublishedPort> {
-    shared.read().unwrap_or_else(PoisonError::into_inner).clone()
+async fn run(directory: &Path) -> Result<(), Error> {
+    let connections = connections();
+    let listener = tcp::listen()?;
+    let port = listener.local_addr().map_err(file("listen for", directory))?.port();
+    let (_directory, path) = socket_path(directory)?;
+    // The lock is held: what is left here is of a process that was killed.
+    base::file::remove_all(&directory.join(SOCKET)).map_err(file("clear", directory))?;
+    let control = UnixListener::bind(&path).map_err(file("listen in", directory))?;
+    let mut served = Served {
+        directory: directory.to_owned(),
+        port,
+        shared: Shared::default(),
+        held: held::Held::default(),
+        datagrams: udp::Sockets::default(),
+    };
+    served.follow(read_view(directory)?).await;
+    tokio::spawn(tcp::serve(listener, Arc::clone(&served.shared), connections));
+    loop {
+        // One daemon at a time, a few requests each: no need to serve several at once.
+        match control.accept().await {
+            Ok((stream, _)) => {
+                if served.answer(stream).await.is_break() {
+                    break;
+                }
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+    // That it is gone already is as good.
+    let _ = std::fs::remove_file(directory.join(SOCKET));
+    Ok(())
 }

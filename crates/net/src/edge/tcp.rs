@@ -1,8 +1,9 @@
 //! Redirected TCP connections: where each was going is asked of the kernel, looked up in the view, and connected to.
 
-use super::Shared;
+use super::{ACCEPT_PAUSE, Shared};
 use crate::{Error, PublishedPort};
 use model::Protocol;
+use rustix::net::sockopt::{set_socket_keepalive, set_socket_linger};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,16 +11,12 @@ use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
-/// Connections at once.
-const CONNECTIONS_MAX: usize = 4096;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// Bytes that wait in each direction of a connection.
 const BUFFER_BYTES: usize = 16 << 10;
 /// How long a container may take to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after accepting failed, for lack of descriptors above all.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// One listener on any port of IPv6.
 pub(super) fn listen() -> Result<TcpListener, Error> {
@@ -34,9 +31,9 @@ pub(super) fn listen() -> Result<TcpListener, Error> {
     socket.listen(BACKLOG).map_err(refused)
 }
 
-/// Serves connections for ever.
-pub(super) async fn serve(listener: TcpListener, shared: Shared) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// Serves connections for ever, so many at once.
+pub(super) async fn serve(listener: TcpListener, shared: Shared, connections: usize) {
+    let places = Arc::new(Semaphore::new(connections));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
@@ -61,8 +58,16 @@ async fn carry(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
     };
     // Not a published port: somebody came to the listener itself.
     let Some(target) = target else { return Ok(()) };
-    let mut inside = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await??;
-    let _ = (client.set_nodelay(true), inside.set_nodelay(true));
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await;
+    let Ok(Ok(mut inside)) = connected else {
+        // The client learns by a reset, not by an empty answer, that nobody is there.
+        return Ok(set_socket_linger(&client, Some(Duration::ZERO))?);
+    };
+    for end in [&client, &inside] {
+        // An end that vanished without a word is found out, and gives back its place.
+        set_socket_keepalive(end, true)?;
+        end.set_nodelay(true)?;
+    }
     copy_bidirectional_with_sizes(&mut client, &mut inside, BUFFER_BYTES, BUFFER_BYTES).await.map(drop)
 }
 

@@ -130,10 +130,10 @@ impl Expression {
             Expression::KnownConnection => connection(list, CT_STATE, STATE_KNOWN),
             Expression::WasTranslated => connection(list, CT_STATUS, STATUS_TRANSLATED),
             Expression::LoadDestination4(register) => {
-                payload(list, NETWORK_HEADER, DESTINATION4, 4, *register)
+                payload(list, NETWORK_HEADER, DESTINATION4, 4, *register);
             }
             Expression::LoadDestination6(register) => {
-                payload(list, NETWORK_HEADER, DESTINATION6, 16, *register)
+                payload(list, NETWORK_HEADER, DESTINATION6, 16, *register);
             }
             Expression::LoadProtocol(register) => load_meta(list, META_PROTOCOL, *register),
             Expression::LoadPort(register) => payload(list, TRANSPORT_HEADER, DESTINATION_PORT, 2, *register),

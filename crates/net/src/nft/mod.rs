@@ -89,7 +89,7 @@ impl Table {
     pub(crate) fn redirect(&self, port: u16) -> Result<(), Error> {
         let mut batch = Batch::new(&self.name);
         batch.flush_chain("edge");
-        batch.rule("edge", &[Do::Redirect(port)]);
+        batch.rule("edge", &[Do::Tcp, Do::Redirect(port)]);
         self.commit(batch, "redirect to the edge in")
     }
 
