@@ -135,7 +135,7 @@ pub fn outside(network: &Network) -> Namespace {
 /// Lets a namespace send to the host's loopback address over a link, as a hostile neighbour would.
 pub fn take_loopback_for_the_host(namespace: &Namespace, link: &'static str, host: &'static str) {
     let done = inside(namespace, move || {
-        run("ip link set lo down");
+        run("ip addr del 127.0.0.1/8 dev lo");
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{link}/route_localnet"), "1").unwrap();
         run(&format!("ip route add 127.0.0.1 via {host} dev {link}"));
     });
