@@ -23,7 +23,7 @@ mod web;
 
 pub use cli::{Cli, Client, Said, Spawned};
 pub use left::{left_of, processes_with_file_below};
-pub use needs::{image_path, ready, skip};
+pub use needs::{binary, image_path, ready, skip};
 pub use node::{Answer, Node, Options};
 pub use terminal::Terminal;
 pub use wait::{until, until_within};

@@ -43,7 +43,11 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// The binary under test: `BOCAGE_BIN`, or the release binary, or the one of a debug build.
-pub(crate) fn binary() -> PathBuf {
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn binary() -> PathBuf {
     if let Some(named) = std::env::var_os("BOCAGE_BIN") {
         return PathBuf::from(named);
     }

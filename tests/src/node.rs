@@ -57,6 +57,9 @@ pub struct Node {
 }
 
 impl Node {
+    /// Stands for the address of the daemon's own socket among the words of [`Options`].
+    pub const OWN_SOCKET: &str = "own socket";
+
     /// Starts a daemon and loads images into it.
     #[must_use]
     pub fn start(images: &[&str]) -> Self {
@@ -91,16 +94,16 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log can be written");
         let mut command = Command::new(binary());
         command.arg("daemon").arg("--data-root").arg(self.data_root()).arg("--exec-root").arg(self.exec_root());
-        command.args(&self.options.words).env_remove("DOCKER_HOST").env_remove("BOCAGE_HOST").current_dir("/");
+        let own = self.host();
+        command.args(self.options.words.iter().map(|word| if word == Self::OWN_SOCKET { &own } else { word }));
+        command.env_remove("DOCKER_HOST").env_remove("BOCAGE_HOST").current_dir("/");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor can be copied")).stderr(log);
         let mut child = command.spawn().expect("the daemon can be started");
         until("the daemon answers", || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the daemon ended with {status}; it said:\n{}", self.log());
             }
-            let socket = UnixStream::connect(self.socket()).ok()?;
-            drop(socket);
-            (self.request("GET", "/_ping", None).status == 200).then_some(())
+            (self.socket_answers() && self.request("GET", "/_ping", None).status == 200).then_some(())
         });
         self.child = Some(child);
         self.id = id_in(&self.log());
@@ -146,6 +149,12 @@ impl Node {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.exec_root().join("bocage.sock")
+    }
+
+    /// Whether somebody listens on the socket.
+    #[must_use]
+    pub fn socket_answers(&self) -> bool {
+        UnixStream::connect(self.socket()).is_ok()
     }
 
     fn log_path(&self) -> PathBuf {

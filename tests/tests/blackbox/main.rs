@@ -4,6 +4,8 @@
 //!
 //! One program for all, so that it is linked once.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that meets the unexpected fails")]
+
 mod formats;
 mod images;
 mod isolation;
