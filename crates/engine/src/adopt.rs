@@ -7,7 +7,7 @@
 //! |--------|----------------------|-------------------------------------------------------------|
 //! | there  | running, it answers  | adopted: nothing happens to it                              |
 //! | there  | ended                | that end is dealt with as if it had been seen               |
-//! | there  | none, or no answer   | its process died with its shim: an end by SIGKILL           |
+//! | there  | running, no answer   | its process died with its shim: an end by SIGKILL           |
 //! | gone   | -                    | nothing runs; the restart policies say what starts again    |
 //!
 //! Whatever lies on disk or in the kernel and belongs to no container of the table is removed.
@@ -28,6 +28,9 @@ use store::Durability;
 
 /// Says that this exec root was used since the machine started.
 const MARKER: &str = "adopted";
+
+/// The end of a process that died with its shim, or with the machine.
+const KILLED: Exit = Exit { code: 137, oom_killed: false };
 
 /// What became of a process that the table says runs.
 enum Found {
@@ -72,23 +75,35 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
 }
 
 /// Finds out what became of one container, and brings what is known of it up to date.
+///
+/// A status of a start that the table does not know is news: the daemon died between the start and its record.
 fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Option<Watched>) {
     let before = record.clone();
+    let shim = Shim::new(shared.roots.shim(record.intent.id));
+    let status = if booted { None } else { shim.status() };
+    let observed = &mut record.observed;
+    let believed_to_run = matches!(observed.phase, Phase::Running { .. } | Phase::Paused { .. });
+    let mut found = believed_to_run.then_some(Found::Ended(KILLED, None));
+    if let Some(status) = status
+        && (believed_to_run || status.started_at != observed.started)
+    {
+        let pid = start::pid_number(status.pid);
+        observed.phase = match observed.phase {
+            Phase::Paused { pid: same } if same == pid => Phase::Paused { pid },
+            _ => Phase::Running { pid },
+        };
+        observed.started = status.started_at;
+        observed.network = start::read_endpoint(shared, record.intent.id).or(observed.network.take());
+        found = Some(find(shim, status.exit));
+    }
     let mut live = None;
-    let policy = record.intent.spec.restart;
-    match record.observed.phase {
-        Phase::Running { .. } | Phase::Paused { .. } => match find(shared, &record, booted) {
-            Found::Live(watched) => live = Some(watched),
-            Found::Ended(exit, at) => ended(shared, &mut record, exit, at),
-        },
-        _ => {
-            // A daemon that died during a start may have left a process that the table does not know.
-            if let Found::Live(watched) = find(shared, &record, booted) {
-                end(shared, &record, watched);
-            }
-        }
+    match found {
+        Some(Found::Live(watched)) => live = Some(watched),
+        Some(Found::Ended(exit, at)) => ended(shared, &mut record, exit, at),
+        None => {}
     }
     if booted {
+        let policy = record.intent.spec.restart;
         record.intent.desired = life::after_boot(policy, record.intent.desired, &record.observed);
         if let Phase::Restarting { exit, .. } = record.observed.phase {
             record.observed.phase = Phase::Exited(exit);
@@ -106,24 +121,17 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
     (record, live)
 }
 
-/// Looks at the shim's directory.
-fn find(shared: &Shared, record: &Record, booted: bool) -> Found {
-    let killed = Exit { code: 137, oom_killed: false };
-    if booted {
-        return Found::Ended(killed, None);
-    }
-    let shim = Shim::new(shared.roots.shim(record.intent.id));
-    let Some(status) = shim.status() else { return Found::Ended(killed, None) };
-    if let Some(exit) = status.exit {
+/// Whether a process that a status speaks of still runs.
+fn find(shim: Shim, exit: Option<runtime::shim::wire::Exit>) -> Found {
+    if let Some(exit) = exit {
         return Found::Ended(Exit { code: exit.code, oom_killed: exit.oom_killed }, Some(exit.finished_at));
     }
     let runtime = tokio::runtime::Handle::current();
-    let watched = tokio::task::block_in_place(|| runtime.block_on(Watched::adopt(shim)));
-    match watched {
+    match tokio::task::block_in_place(|| runtime.block_on(Watched::adopt(shim))) {
         Ok(watched) => Found::Live(watched),
         Err(error) => {
-            tracing::warn!(container = %record.intent.id, %error, "its shim does not answer");
-            Found::Ended(killed, None)
+            tracing::warn!(%error, "a process has died with its shim");
+            Found::Ended(KILLED, None)
         }
     }
 }
@@ -138,16 +146,6 @@ fn ended(shared: &Shared, record: &mut Record, exit: Exit, at: Option<base::Time
     intent.desired = after.desired;
     observed.phase = after.phase;
     observed.restarts = after.restarts;
-}
-
-/// Ends a process that the table does not know of.
-fn end(shared: &Shared, record: &Record, watched: Watched) {
-    let runtime = tokio::runtime::Handle::current();
-    let killed = tokio::task::block_in_place(|| runtime.block_on(watched.shim().signal(crate::signal::KILL)));
-    if let Err(error) = killed {
-        tracing::warn!(container = %record.intent.id, %error, "a process without an entry in the table is left");
-    }
-    start::clean_up_now(shared, &record.intent, None);
 }
 
 /// Removes the directories that belong to no container of the table.

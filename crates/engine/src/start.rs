@@ -14,7 +14,7 @@ use crate::shim::{Shim, Watched};
 use base::{Chain, Time};
 use model::container::{MountSource, NetworkMode, Sharing};
 use model::observed::Endpoint;
-use model::{ContainerIntent, Phase};
+use model::{ContainerId, ContainerIntent, Phase};
 use platform::{Error, Streams};
 use runtime::setup::{Attached, Namespace};
 use runtime::shim::wire::FailureKind;
@@ -102,7 +102,12 @@ pub(crate) fn clean_up_now(shared: &Shared, intent: &ContainerIntent, endpoint: 
     if let (Ok(bridge), Some(endpoint)) = (shared.bridge.as_ref(), endpoint) {
         bridge.disconnect(endpoint);
     }
-    if let Err(error) = shared.group(intent).remove() {
+    // Its shim has removed the group, unless it was killed: then nobody is responsible for what is left in it.
+    let group = shared.group(intent);
+    if !group.exists() {
+        return;
+    }
+    if let Err(error) = group.kill_all().and_then(|()| group.remove()) {
         tracing::warn!(container = %intent.id, error = %Chain(&error), "its control group is left");
     }
 }
@@ -228,11 +233,32 @@ fn connect(
         }
         NetworkMode::Bridge => {
             let (place, namespace) = shared.bridge.as_ref().map_err(Error::clone)?.connect(intent)?;
+            write_endpoint(shared, intent.id, &place)?;
             *endpoint = Some(place);
             let descriptor = namespace.into_fd();
             (Namespace::Descriptor(descriptor.as_raw_fd()), Some(descriptor))
         }
     })
+}
+
+/// The file beside a shim's status that says what its container has on the network. The table is told of it only after the
+/// start, and the daemon may die in between.
+fn endpoint_file(shared: &Shared, id: ContainerId) -> PathBuf {
+    shared.roots.shim(id).join("endpoint.json")
+}
+
+fn write_endpoint(shared: &Shared, id: ContainerId, endpoint: &Endpoint) -> Result<(), Error> {
+    let path = endpoint_file(shared, id);
+    let written = serde_json::to_vec(endpoint)
+        .map_err(std::io::Error::from)
+        .and_then(|bytes| base::file::write_atomically(&path, &bytes, base::file::Durability::Process));
+    written.map_err(|error| failed("write", &path, &error))
+}
+
+/// What a container had on the network when it was last started.
+pub(crate) fn read_endpoint(shared: &Shared, id: ContainerId) -> Option<Endpoint> {
+    let bytes = base::file::read_if_there(&endpoint_file(shared, id)).ok()??;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Writes the container's `/etc/hosts`, `hostname` and `resolv.conf`, and says where they are. One that shares another
