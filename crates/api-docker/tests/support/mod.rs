@@ -1,0 +1,468 @@
+//! A node that does nothing but remember what it was asked, and an HTTP client that talks to a server before it.
+
+#![expect(dead_code, reason = "each test file uses a part of it")]
+
+use api_docker::Listener;
+use base::{Clock, Time};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use model::container::{Resources, RestartPolicy};
+use model::observed::{Endpoint, Published};
+use model::{
+    ContainerId, ContainerIntent, ContainerSpec, Desired, Digest, ExecId, ImageId, Observed, Origin, Phase,
+};
+use platform::*;
+use serde_json::Value;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, mpsc};
+
+/// The digits of the only container's id.
+pub(crate) const CONTAINER: &str = "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1";
+/// The digits of the only exec's id.
+pub(crate) const EXEC: &str = "e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1";
+
+/// What was asked, in order.
+pub(crate) struct Node {
+    pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) spec: Mutex<ContainerSpec>,
+    pub(crate) phase: Mutex<Phase>,
+    pub(crate) terminal_exec: bool,
+    pub(crate) exec_error: Option<Error>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) ends: tokio::sync::watch::Sender<Option<i64>>,
+}
+
+impl Default for Node {
+    fn default() -> Node {
+        let spec =
+            ContainerSpec { image: "busybox".into(), command: Some(vec!["sh".into()]), ..Default::default() };
+        Node {
+            asked: Mutex::default(),
+            spec: Mutex::new(spec),
+            phase: Mutex::new(Phase::Running { pid: 42 }),
+            terminal_exec: false,
+            exec_error: None,
+            events: broadcast::Sender::new(16),
+            ends: tokio::sync::watch::Sender::new(None),
+        }
+    }
+}
+
+pub(crate) fn image_id() -> ImageId {
+    ImageId(Digest::from_sha256([0xab; 32]))
+}
+
+impl Node {
+    fn ask(&self, what: impl Into<String>) {
+        self.asked.lock().unwrap().push(what.into());
+    }
+
+    pub(crate) fn was_asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn known(&self, name: &str) -> Result<(), Error> {
+        if name == "web" || (!name.is_empty() && CONTAINER.starts_with(name)) {
+            return Ok(());
+        }
+        Err(Error::not_found(format!("No such container: {name}")))
+    }
+
+    fn container(&self) -> Container {
+        let phase = self.phase.lock().unwrap().clone();
+        let running = matches!(phase, Phase::Running { .. });
+        let endpoint = Endpoint {
+            address: Ipv4Addr::new(172, 17, 0, 2),
+            prefix: 16,
+            gateway: Ipv4Addr::new(172, 17, 0, 1),
+            mac: [2, 66, 172, 17, 0, 2],
+            ports: vec![Published { inside: "80".parse().unwrap(), host: None, host_port: 8080 }],
+        };
+        Container {
+            intent: ContainerIntent {
+                id: CONTAINER.parse().unwrap(),
+                name: "web".into(),
+                created: Time::from_unix_seconds(1_700_000_000),
+                image: image_id(),
+                spec: self.spec.lock().unwrap().clone(),
+                desired: Desired::Running,
+            },
+            observed: Observed { phase, network: running.then_some(endpoint), ..Observed::created() },
+            args: vec!["sh".into(), "-c".into(), "sleep 1".into()],
+            entrypoint_args: 0,
+            mounts: Vec::new(),
+            files: Files::default(),
+            sizes: Some(Sizes { writable: 10, total: 20 }),
+            execs: Vec::new(),
+        }
+    }
+}
+
+fn ready<T: Send + 'static>(value: Result<T, Error>) -> Answer<'static, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Control for Node {
+    fn create(&self, new: NewContainer) -> Answer<'_, Created> {
+        self.ask(format!("create {:?}", new.name));
+        *self.spec.lock().unwrap() = new.spec;
+        ready(Ok(Created { id: CONTAINER.parse().unwrap(), warnings: Vec::new() }))
+    }
+    fn resolve(&self, name: &str) -> Result<ContainerId, Error> {
+        self.known(name).map(|()| CONTAINER.parse().unwrap())
+    }
+    fn inspect<'a>(&'a self, name: &'a str, _: bool) -> Answer<'a, Container> {
+        ready(self.known(name).map(|()| self.container()))
+    }
+    fn list(&self, _: Selection) -> Answer<'_, Vec<Container>> {
+        ready(Ok(vec![self.container()]))
+    }
+    fn start<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
+        self.ask("start");
+        ready(self.known(name).and_then(|()| match *self.phase.lock().unwrap() {
+            Phase::Running { .. } => Err(Error::not_modified("it runs")),
+            _ => Ok(()),
+        }))
+    }
+    fn stop<'a>(&'a self, name: &'a str, options: StopOptions) -> Answer<'a, ()> {
+        self.ask(format!("stop {options:?}"));
+        ready(self.known(name))
+    }
+    fn restart<'a>(&'a self, name: &'a str, options: StopOptions) -> Answer<'a, ()> {
+        self.ask(format!("restart {options:?}"));
+        ready(self.known(name))
+    }
+    fn kill<'a>(&'a self, name: &'a str, signal: &'a str) -> Answer<'a, ()> {
+        self.ask(format!("kill {signal}"));
+        ready(self.known(name))
+    }
+    fn pause<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
+        ready(self.known(name))
+    }
+    fn unpause<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
+        ready(self.known(name))
+    }
+    fn rename<'a>(&'a self, name: &'a str, new: &'a str) -> Answer<'a, ()> {
+        self.ask(format!("rename {new}"));
+        ready(self.known(name))
+    }
+    fn update<'a>(
+        &'a self,
+        name: &'a str,
+        resources: Resources,
+        restart: Option<RestartPolicy>,
+        origin: Option<Origin>,
+    ) -> Answer<'a, Vec<String>> {
+        self.ask(format!("update {resources:?} {restart:?} {}", origin.is_some()));
+        ready(self.known(name).map(|()| Vec::new()))
+    }
+    fn remove<'a>(&'a self, name: &'a str, options: RemoveOptions) -> Answer<'a, ()> {
+        self.ask(format!("remove {options:?}"));
+        ready(self.known(name))
+    }
+    fn wait<'a>(&'a self, name: &'a str, until: WaitFor) -> Answer<'a, Answer<'static, i64>> {
+        self.ask(format!("wait {until:?}"));
+        let mut ends = self.ends.subscribe();
+        let end: Answer<'static, i64> =
+            Box::pin(async move { Ok(ends.wait_for(Option::is_some).await.unwrap().unwrap()) });
+        ready(self.known(name).map(|()| end))
+    }
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+    fn past_events(&self, _: Time, _: Time) -> Vec<Event> {
+        vec![event("create")]
+    }
+}
+
+pub(crate) fn event(action: &str) -> Event {
+    let actor = Actor { id: CONTAINER.into(), attributes: [("name".to_owned(), "web".to_owned())].into() };
+    Event { time: Time::from_unix_seconds(5), kind: EventKind::Container, action: action.into(), actor }
+}
+
+/// A process that sends back what it reads, and `end` once its input has ended.
+fn echo() -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(1024);
+    tokio::spawn(async move {
+        let (mut read, mut write) = tokio::io::split(theirs);
+        let mut buffer = [0; 64];
+        while let Ok(length @ 1..) = read.read(&mut buffer).await {
+            if write.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+        let _ = write.write_all(b"end").await;
+    });
+    ours
+}
+
+impl platform::Node for Node {
+    fn attach<'a>(&'a self, name: &'a str, request: AttachRequest) -> Answer<'a, Box<dyn Stream>> {
+        self.ask(format!("attach {request:?}"));
+        ready(self.known(name).map(|()| Box::new(echo()) as Box<dyn Stream>))
+    }
+    fn resize<'a>(&'a self, name: &'a str, rows: u16, columns: u16) -> Answer<'a, ()> {
+        self.ask(format!("resize {rows} {columns}"));
+        ready(self.known(name))
+    }
+    fn logs<'a>(&'a self, name: &'a str, request: LogRequest) -> Answer<'a, mpsc::Receiver<LogLine>> {
+        self.ask(format!("logs {request:?}"));
+        let (sender, receiver) = mpsc::channel(2);
+        for (stream, text) in [(LogStream::Stdout, "out\n"), (LogStream::Stderr, "err\n")] {
+            let line = LogLine {
+                time: Time::from_unix_seconds(1),
+                stream,
+                bytes: Bytes::from_static(text.as_bytes()),
+            };
+            sender.try_send(line).unwrap();
+        }
+        ready(self.known(name).map(|()| receiver))
+    }
+    fn top<'a>(&'a self, name: &'a str, _: &'a str) -> Answer<'a, ProcessTable> {
+        ready(
+            self.known(name)
+                .map(|()| ProcessTable { titles: vec!["PID".into()], rows: vec![vec!["1".into()]] }),
+        )
+    }
+    fn stats<'a>(&'a self, name: &'a str) -> Answer<'a, (Stats, Stats)> {
+        let now =
+            Stats { read: Some(Time::from_unix_seconds(9)), memory_bytes: 7, pids: 3, ..Stats::default() };
+        ready(self.known(name).map(|()| (now, Stats::default())))
+    }
+    fn exec_create<'a>(&'a self, name: &'a str, request: ExecRequest) -> Answer<'a, ExecId> {
+        self.ask(format!("exec {:?}", request.args));
+        ready(self.known(name).map(|()| EXEC.parse().unwrap()))
+    }
+    fn exec_start<'a>(
+        &'a self,
+        _: &'a str,
+        attach: bool,
+        size: Option<(u16, u16)>,
+    ) -> Answer<'a, Option<Box<dyn Stream>>> {
+        self.ask(format!("exec start {attach} {size:?}"));
+        ready(match &self.exec_error {
+            Some(error) => Err(error.clone()),
+            None => Ok(attach.then(|| Box::new(echo()) as Box<dyn Stream>)),
+        })
+    }
+    fn exec_resize<'a>(&'a self, _: &'a str, _: u16, _: u16) -> Answer<'a, ()> {
+        ready(Ok(()))
+    }
+    fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState> {
+        if id != EXEC {
+            return ready(Err(Error::not_found(format!("No such exec instance: {id}"))));
+        }
+        let request = ExecRequest {
+            args: vec!["sh".into()],
+            terminal: self.terminal_exec,
+            streams: Streams { stdin: true, stdout: true, stderr: true },
+            ..ExecRequest::default()
+        };
+        ready(Ok(ExecState {
+            id: EXEC.parse().unwrap(),
+            container: CONTAINER.parse().unwrap(),
+            request,
+            running: false,
+            exit_code: Some(3),
+            pid: 0,
+        }))
+    }
+}
+
+fn image() -> Image {
+    Image {
+        id: image_id(),
+        tags: vec!["busybox:latest".into()],
+        digests: Vec::new(),
+        created: Time::from_unix_seconds(1_600_000_000),
+        size: 5,
+        labels: Default::default(),
+        containers: 1,
+    }
+}
+
+impl Images for Node {
+    fn images(&self) -> Answer<'_, Vec<Image>> {
+        ready(Ok(vec![image()]))
+    }
+    fn image<'a>(&'a self, name: &'a str) -> Answer<'a, ImageDetail> {
+        if !matches!(name, "busybox" | "busybox:latest" | "team/busybox") {
+            return ready(Err(Error::not_found(format!("No such image: {name}:latest"))));
+        }
+        ready(Ok(ImageDetail {
+            image: image(),
+            parent: String::new(),
+            comment: String::new(),
+            author: String::new(),
+            architecture: "amd64".into(),
+            variant: String::new(),
+            os: "linux".into(),
+            layers: vec!["sha256:00".into()],
+            env: vec!["PATH=/bin".into()],
+            command: Some(vec!["sh".into()]),
+            entrypoint: None,
+            user: String::new(),
+            working_dir: String::new(),
+            exposed: Default::default(),
+            volumes: Default::default(),
+            stop_signal: String::new(),
+            on_build: Vec::new(),
+            shell: None,
+            healthcheck: None,
+            last_tagged: Time::NEVER,
+            directories: vec!["/top".into(), "/below".into()],
+        }))
+    }
+    fn history<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<History>> {
+        ready(Ok(Vec::new()))
+    }
+    fn load(
+        &self,
+        mut archive: ImageSource,
+        progress: mpsc::Sender<LoadProgress>,
+    ) -> Answer<'_, Vec<Loaded>> {
+        Box::pin(async move {
+            let mut bytes = Vec::new();
+            archive.read_to_end(&mut bytes).await.map_err(|error| Error::failed(error.to_string()))?;
+            self.ask(format!("load {}", bytes.len()));
+            if bytes == b"bad" {
+                return Err(Error::invalid("this is no archive"));
+            }
+            let loaded = Loaded { id: image_id(), names: vec!["busybox:latest".into()] };
+            let layer = LoadProgress::Layer { id: "aa".into(), current: 1, total: 2 };
+            progress.send(layer).await.map_err(|_| Error::failed("nobody listens"))?;
+            if bytes == b"half" {
+                return Err(Error::invalid("the archive ends early"));
+            }
+            let _ = progress.send(LoadProgress::Done(loaded.clone())).await;
+            Ok(vec![loaded])
+        })
+    }
+    fn import(&self, _: ImageSource, request: ImportRequest) -> Answer<'_, ImageId> {
+        self.ask(format!("import {request:?}"));
+        ready(Ok(image_id()))
+    }
+    fn save<'a>(&'a self, names: &'a [String]) -> Answer<'a, Box<dyn AsyncRead + Send + Unpin>> {
+        self.ask(format!("save {names:?}"));
+        ready(Ok(Box::new(&b"archive"[..]) as Box<dyn AsyncRead + Send + Unpin>))
+    }
+    fn tag<'a>(&'a self, source: &'a str, target: &'a str) -> Answer<'a, ()> {
+        self.ask(format!("tag {source} {target}"));
+        ready(Ok(()))
+    }
+    fn remove<'a>(&'a self, name: &'a str, _: bool) -> Answer<'a, Vec<Removed>> {
+        ready(Ok(vec![Removed::Untagged(name.into()), Removed::Deleted(image_id().to_string())]))
+    }
+}
+
+impl System for Node {
+    fn info(&self) -> Answer<'_, SystemInfo> {
+        ready(Ok(SystemInfo { machine: "x86_64".into(), version: "1.2.3".into(), ..SystemInfo::default() }))
+    }
+    fn bridge(&self) -> Answer<'_, Bridge> {
+        ready(Ok(Bridge {
+            id: "b1".repeat(32),
+            link: "boc-test".into(),
+            subnet: (Ipv4Addr::new(172, 17, 0, 0), 16),
+            gateway: Ipv4Addr::new(172, 17, 0, 1),
+            mtu: 1500,
+            created: Time::from_unix_seconds(1),
+        }))
+    }
+    fn stop_daemon(&self, containers: bool) -> Answer<'_, ()> {
+        self.ask(format!("stop daemon {containers}"));
+        ready(Ok(()))
+    }
+    fn demo_image(&self) -> Answer<'_, String> {
+        ready(Ok("bocage/demo:latest".into()))
+    }
+}
+
+/// A server before a node, on a socket of its own that goes with it.
+pub(crate) struct Server {
+    pub(crate) node: Arc<Node>,
+    pub(crate) socket: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+/// An answer that was read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+    pub(crate) fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap_or_default().to_owned()
+    }
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Server {
+    pub(crate) fn start(node: Node) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api.sock");
+        let node = Arc::new(node);
+        let doors =
+            Doors { control: node.clone(), node: node.clone(), images: node.clone(), system: node.clone() };
+        let listener = Listener::Unix(UnixListener::bind(&socket).unwrap());
+        tokio::spawn(api_docker::serve(listener, doors, Clock::system()));
+        Server { node, socket, _directory: directory }
+    }
+
+    pub(crate) async fn connect(&self) -> UnixStream {
+        UnixStream::connect(&self.socket).await.unwrap()
+    }
+
+    /// Sends a request with a body of the given type and gives the answer's head and body.
+    pub(crate) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> hyper::Response<hyper::body::Incoming> {
+        let io = TokioIo::new(self.connect().await);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header("host", "docker");
+        let request = match content_type {
+            "" => request,
+            content_type => request.header("content-type", content_type),
+        };
+        sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let (parts, body) = self.open(method, path, content_type, body).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, "", Bytes::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send("POST", path, "application/json", serde_json::to_vec(body).unwrap()).await
+    }
+}
