@@ -60,7 +60,6 @@ impl Cli {
     }
 
     /// Runs a command to its end.
-    #[must_use]
     pub fn run(&self, words: &[&str]) -> Said {
         self.spawn(words).finish()
     }
