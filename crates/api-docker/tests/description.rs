@@ -230,6 +230,8 @@ fn base_body(id: &str) -> Value {
     match id {
         "ContainerCreate" => json!({"Image": "busybox"}),
         "ContainerExec" => json!({"Cmd": ["true"]}),
+        // Attached, it would take an upgraded connection.
+        "ExecStart" => json!({"Detach": true}),
         _ => json!({}),
     }
 }

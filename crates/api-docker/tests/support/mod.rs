@@ -1,6 +1,6 @@
 //! A node that does nothing but remember what it was asked, and an HTTP client that talks to a server before it.
 
-#![expect(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use api_docker::Listener;
 use base::{Clock, Time};
@@ -338,6 +338,8 @@ impl Images for Node {
             let layer = LoadProgress::Layer { id: "aa".into(), current: 1, total: 2 };
             progress.send(layer).await.map_err(|_| Error::failed("nobody listens"))?;
             if bytes == b"half" {
+                // The client is told of the layer first.
+                tokio::task::yield_now().await;
                 return Err(Error::invalid("the archive ends early"));
             }
             let _ = progress.send(LoadProgress::Done(loaded.clone())).await;
