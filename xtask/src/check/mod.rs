@@ -18,8 +18,10 @@ use crate::{generate, say, shell};
 type Check = (&'static str, fn(&Value) -> Result<Vec<String>>);
 
 const CHECKS: [Check; 9] = [
-    ("format", |_| told(&["fmt", "--all", "--check"])),
-    ("lints", |_| told(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    ("format", |_| told(&["fmt", "--all", "--", "--check", "-l"])),
+    ("lints", |_| {
+        told(&["clippy", "--quiet", "--keep-going", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    }),
     ("layers", layers::check),
     ("invariants", layers::invariants),
     ("licences", licences::check),
