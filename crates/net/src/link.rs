@@ -6,6 +6,7 @@ use crate::network::Ipv4Net;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
@@ -21,6 +22,7 @@ const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 const LINK_MASTER: u16 = 10;
+const LINK_STATE: u16 = 16;
 const LINK_INFO: u16 = 18;
 const LINK_NAMESPACE_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
@@ -43,6 +45,11 @@ const FAMILY_INET: u8 = 2;
 const LINK_HEADER_BYTES: usize = 16;
 const ADDRESS_HEADER_BYTES: usize = 8;
 const ROUTE_HEADER_BYTES: usize = 12;
+/// `IF_OPER_UP` of linux/if.h: the link carries packets.
+const STATE_UP: u8 = 6;
+/// How often, and how long in between, a link is asked whether it carries packets.
+const UP_ATTEMPTS_MAX: u32 = 100;
+const UP_PAUSE: Duration = Duration::from_millis(1);
 /// `NUD_STALE`: used at once, and checked when it is.
 const NEIGHBOUR_STALE: u16 = 4;
 const UP: u32 = 1;
@@ -97,6 +104,28 @@ pub(crate) fn index(socket: &Socket, name: &str) -> Result<Option<u32>, Error> {
         Err(Error::Refused { source: Errno::NODEV, .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Waits until a link carries packets. The kernel notices some time after the other end came up, and until then the bridge
+/// drops what is sent: a connection that a container opens first of all would hang for a second. To be asked
+/// makes newer kernels (6.8) look at once; older ones are asked again. One that never looks is not waited for.
+pub(crate) fn await_up(socket: &Socket, name: &str) -> Result<(), Error> {
+    let mut message = Message::new(GET_LINK, ACK);
+    message.raw(&header(0, 0, 0)).text(LINK_NAME, name);
+    for _ in 0..UP_ATTEMPTS_MAX {
+        let replies = socket.dump(&message, || format!("look up the link {name}"))?;
+        let is_up = replies.iter().any(|reply| {
+            reply
+                .attributes(LINK_HEADER_BYTES)
+                .iter()
+                .any(|(kind, value)| *kind == LINK_STATE && **value == [STATE_UP])
+        });
+        if is_up {
+            break;
+        }
+        std::thread::sleep(UP_PAUSE);
+    }
+    Ok(())
 }
 
 /// Makes a bridge that is up, unless it is there; returns its index.

@@ -9,7 +9,8 @@ mod common;
 use common::*;
 use model::Protocol;
 use net::{Ipv4Net, NetConfig, Network};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -206,6 +207,27 @@ fn wait_until(mut holds: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(5));
     }
     panic!("it did not come about within five seconds");
+}
+
+#[test]
+fn the_first_packet_after_attaching_arrives() {
+    isolated(|| {
+        let network = open("00000019");
+        for last in 2..34 {
+            // Links that are being deleted keep the kernel from noticing others.
+            let address = Ipv4Addr::new(172, 30, 0, last);
+            let container = container(&network, address);
+            let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+            client.connect((address, 9)).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client.send(b"hello").unwrap();
+            // Nobody listens there, and says so.
+            assert_eq!(client.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            network.detach(address).unwrap();
+            drop(container);
+        }
+        network.destroy().unwrap();
+    });
 }
 
 #[test]
