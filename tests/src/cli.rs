@@ -164,10 +164,13 @@ impl Spawned {
     pub fn finish(mut self) -> Said {
         use std::os::unix::process::ExitStatusExt as _;
         let child = &mut self.child;
-        let status =
-            until_within(COMMAND_LIMIT, "a command ends", || child.try_wait().expect("a child can be waited for"));
+        let status = until_within(COMMAND_LIMIT, "a command ends", || {
+            child.try_wait().expect("a child can be waited for")
+        });
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let text = |reader: Option<JoinHandle<String>>| {
+            reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+        };
         Said { code, out: text(self.out.take()), err: text(self.err.take()) }
     }
 }

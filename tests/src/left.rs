@@ -14,8 +14,15 @@ pub fn left_of(text: &str) -> Vec<String> {
     left.extend(processes(text).into_iter().map(|(pid, words)| format!("process {pid}: {words}")));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     left.extend(mounts.lines().filter(|line| line.contains(text)).map(|line| format!("mount: {line}")));
-    left.extend(names_in("/sys/class/net").into_iter().filter(|name| name.contains(text)).map(|name| format!("link {name}")));
-    left.extend(tables().into_iter().filter(|name| name.contains(text)).map(|name| format!("nftables: {name}")));
+    left.extend(
+        names_in("/sys/class/net")
+            .into_iter()
+            .filter(|name| name.contains(text))
+            .map(|name| format!("link {name}")),
+    );
+    left.extend(
+        tables().into_iter().filter(|name| name.contains(text)).map(|name| format!("nftables: {name}")),
+    );
     groups(Path::new("/sys/fs/cgroup"), text, 0, &mut left);
     left
 }

@@ -52,7 +52,8 @@ pub fn binary() -> PathBuf {
         return PathBuf::from(named);
     }
     let folder = target().join("x86_64-unknown-linux-musl");
-    let found = ["release", "debug"].iter().map(|kind| folder.join(kind).join("bocage")).find(|path| path.is_file());
+    let found =
+        ["release", "debug"].iter().map(|kind| folder.join(kind).join("bocage")).find(|path| path.is_file());
     found.expect("there is no binary to test: run `cargo xtask build` first")
 }
 

@@ -91,11 +91,18 @@ impl Node {
 
     /// Starts the daemon on the roots that are there, and waits until it answers.
     pub fn start_again(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("the log can be written");
+        let log =
+            File::options().create(true).append(true).open(self.log_path()).expect("the log can be written");
         let mut command = Command::new(binary());
-        command.arg("daemon").arg("--data-root").arg(self.data_root()).arg("--exec-root").arg(self.exec_root());
+        command
+            .arg("daemon")
+            .arg("--data-root")
+            .arg(self.data_root())
+            .arg("--exec-root")
+            .arg(self.exec_root());
         let own = self.host();
-        command.args(self.options.words.iter().map(|word| if word == Self::OWN_SOCKET { &own } else { word }));
+        command
+            .args(self.options.words.iter().map(|word| if word == Self::OWN_SOCKET { &own } else { word }));
         command.env_remove("DOCKER_HOST").env_remove("BOCAGE_HOST").current_dir("/");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor can be copied")).stderr(log);
         let mut child = command.spawn().expect("the daemon can be started");
@@ -237,11 +244,13 @@ impl Node {
         unmount_data(&self);
         let folder = self.folder.to_string_lossy().into_owned();
         let mut left = Vec::new();
-        until_within(STOP_LIMIT, "nothing is left of the daemon", || {
+        let start = std::time::Instant::now();
+        until_within(STOP_LIMIT * 2, "nothing is left of the daemon", || {
             left = left_of(&folder);
             if !self.id.is_empty() {
                 left.extend(left_of(&self.id));
             }
+            assert!(left.is_empty() || start.elapsed() < STOP_LIMIT, "left of the daemon: {left:#?}");
             left.is_empty().then_some(())
         });
         fs::remove_dir_all(&self.folder).expect("the folder of a test can be removed");
@@ -250,7 +259,9 @@ impl Node {
     fn end(&mut self) -> Said {
         let said = self.cli(Client::Bocage).run(&["-H", &self.host(), "daemon", "stop", "--containers"]);
         if let Some(mut child) = self.child.take() {
-            until_within(STOP_LIMIT, "the daemon ends", || child.try_wait().expect("the daemon can be waited for"));
+            until_within(STOP_LIMIT, "the daemon ends", || {
+                child.try_wait().expect("the daemon can be waited for")
+            });
         }
         said
     }
@@ -298,7 +309,8 @@ fn group_members(id: &str) -> Vec<u32> {
     }
     let entries = fs::read_dir("/proc").expect("/proc can be read");
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|group| group.contains(id))).collect()
+    pids.filter(|pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|group| group.contains(id)))
+        .collect()
 }
 
 /// The id in the line that a daemon writes when it is ready: eight digits behind `daemon=`.

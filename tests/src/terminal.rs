@@ -35,7 +35,9 @@ impl Terminal {
         let controller = File::from(controller);
         resize(&controller, 24, 80);
         let name = name.to_str().expect("a terminal's name is a path").to_owned();
-        let user = || File::options().read(true).write(true).open(&name).expect("a terminal can be opened by its name");
+        let user = || {
+            File::options().read(true).write(true).open(&name).expect("a terminal can be opened by its name")
+        };
         // Made the controlling terminal by a program: the call that does so may only be made in the child.
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(wanted.get_program()).args(wanted.get_args()).env_clear();
@@ -47,7 +49,8 @@ impl Terminal {
         if let Some(folder) = wanted.get_current_dir() {
             command.current_dir(folder);
         }
-        let child = command.stdin(user()).stdout(user()).stderr(user()).spawn().expect("a client can be started");
+        let child =
+            command.stdin(user()).stdout(user()).stderr(user()).spawn().expect("a client can be started");
         let screen = Arc::new(Mutex::new(Vec::new()));
         let mut reader = controller.try_clone().expect("a descriptor can be copied");
         let written = Arc::clone(&screen);
@@ -77,7 +80,8 @@ impl Terminal {
         let seen = self.seen;
         let screen = Arc::clone(&self.screen);
         let text = || screen.lock().expect("no reader panics").clone();
-        let what = || format!("{words:?} appears; on the screen is {:?}", String::from_utf8_lossy(&text()[seen..]));
+        let what =
+            || format!("{words:?} appears; on the screen is {:?}", String::from_utf8_lossy(&text()[seen..]));
         let start = std::time::Instant::now();
         let place = until_within(SCREEN_LIMIT * 2, words, || {
             assert!(start.elapsed() < SCREEN_LIMIT, "not within {SCREEN_LIMIT:?}: {}", what());
@@ -106,7 +110,11 @@ impl Terminal {
         let start = std::time::Instant::now();
         let status = until_within(SCREEN_LIMIT * 2, "the client in the terminal ends", || {
             let ended = self.child.try_wait().expect("a child can be waited for");
-            assert!(ended.is_some() || start.elapsed() < SCREEN_LIMIT, "the client goes on; it shows {:?}", self.shown());
+            assert!(
+                ended.is_some() || start.elapsed() < SCREEN_LIMIT,
+                "the client goes on; it shows {:?}",
+                self.shown()
+            );
             ended
         });
         status.code().unwrap_or(-1)

@@ -105,15 +105,15 @@ rows! {
     }
 
     fn rm_refuses_what_runs_and_takes_several(_node, cli) needs ["busybox"] {
-        for name in ["a", "b", "c"] {
+        for name in ["one", "two", "three"] {
             cli.ok(&["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
         }
-        let refused = cli.fails(1, &["rm", "a"]);
+        let refused = cli.fails(1, &["rm", "one"]);
         assert!(refused.contains("running"), "{refused}");
-        assert_eq!(cli.ok(&["rm", "-f", "a", "b"]), "a\nb");
-        assert_eq!(cli.ok(&["ps", "-a", "--format", "{{.Names}}"]), "c");
-        cli.ok(&["stop", "-t", "0", "c"]);
-        assert_eq!(cli.ok(&["rm", "c"]), "c");
+        assert_eq!(cli.ok(&["rm", "-f", "one", "two"]), "one\ntwo");
+        assert_eq!(cli.ok(&["ps", "-a", "--format", "{{.Names}}"]), "three");
+        cli.ok(&["stop", "-t", "0", "three"]);
+        assert_eq!(cli.ok(&["rm", "three"]), "three");
         assert_eq!(cli.ok(&["ps", "-a", "-q"]), "");
     }
 

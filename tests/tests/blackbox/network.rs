@@ -30,12 +30,12 @@ rows! {
             urls.push(format!("http://{host}:{port}/"));
         }
         for url in urls {
-            let said = cli.run(&["run", "--rm", "busybox", "wget", "-q", "-T", "5", "-O", "-", &url]);
+            let said = cli.run(&["run", "--rm", "busybox", "wget", "-q", "-O", "-", &url]);
             assert!(said.code == 0 && said.out.contains(WELCOME), "{url} from another container: {said:?}");
         }
         // From itself, through its own published port.
         let own = format!("http://{gateway}:{port}/");
-        let said = cli.run(&["run", "--rm", "--net=container:web", "busybox", "wget", "-q", "-T", "5", "-O", "-", &own]);
+        let said = cli.run(&["run", "--rm", "--net=container:web", "busybox", "wget", "-q", "-O", "-", &own]);
         assert!(said.code == 0 && said.out.contains(WELCOME), "from itself: {said:?}");
         cli.ok(&["rm", "-f", "web"]);
         assert!(page(&format!("http://127.0.0.1:{port}/")).is_none(), "the port is closed again");
@@ -102,14 +102,14 @@ rows! {
     }
 
     fn containers_reach_each_other_and_the_outside_by_the_gateway(_node, cli) needs ["busybox"] {
-        cli.ok(&["run", "-d", "--name", "a", "busybox", "sleep", "1000"]);
-        let address = cli.inspect("a", "{{.NetworkSettings.Networks.bridge.IPAddress}}");
-        let gateway = cli.inspect("a", "{{.NetworkSettings.Networks.bridge.Gateway}}");
+        cli.ok(&["run", "-d", "--name", "one", "busybox", "sleep", "1000"]);
+        let address = cli.inspect("one", "{{.NetworkSettings.Networks.bridge.IPAddress}}");
+        let gateway = cli.inspect("one", "{{.NetworkSettings.Networks.bridge.Gateway}}");
         for target in [address, gateway.clone()] {
             let said = cli.run(&["run", "--rm", "busybox", "ping", "-c", "1", "-W", "3", &target]);
             assert_eq!(said.code, 0, "{target}: {said:?}");
         }
-        let route = cli.ok(&["exec", "a", "ip", "route"]);
+        let route = cli.ok(&["exec", "one", "ip", "route"]);
         assert!(route.contains(&format!("default via {gateway}")), "{route}");
     }
 
@@ -131,9 +131,9 @@ rows! {
             master.to_string_lossy().contains(node.id())
         }).count();
         let port = free_port();
-        cli.ok(&["run", "-d", "--name", "a", "-p", &format!("{port}:80"), "busybox", "sleep", "1000"]);
+        cli.ok(&["run", "-d", "--name", "one", "-p", &format!("{port}:80"), "busybox", "sleep", "1000"]);
         assert_eq!(count(), 1, "one link on the bridge");
-        cli.ok(&["rm", "-f", "a"]);
+        cli.ok(&["rm", "-f", "one"]);
         until("the link is gone", || (count() == 0).then_some(()));
         // And the port can be had again at once.
         assert!(std::net::TcpListener::bind(("0.0.0.0", port)).is_ok());

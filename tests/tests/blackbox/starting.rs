@@ -16,7 +16,6 @@ fn bocage(folder: &std::path::Path) -> Command {
         .env("HOME", folder)
         .env("BOCAGE_DATA_ROOT", folder.join("data"))
         .env("BOCAGE_EXEC_ROOT", folder.join("exec"))
-        .env("BOCAGE_HOST", format!("unix://{}/exec/bocage.sock", folder.display()))
         .current_dir(folder)
         .stdin(Stdio::null());
     command
@@ -34,7 +33,8 @@ fn a_command_that_finds_no_daemon_starts_one_and_says_so_once() {
         .map(|_| bocage(&folder).args(["ps"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
         .collect();
     let outputs: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
-    let told: Vec<String> = outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect();
+    let told: Vec<String> =
+        outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect();
     for output in &outputs {
         assert!(output.status.success(), "{told:?}");
         assert!(String::from_utf8_lossy(&output.stdout).starts_with("CONTAINER ID"));
@@ -90,7 +90,11 @@ fn two_daemons_run_side_by_side_and_see_their_own_only() {
         assert_eq!(cli.run(&["exec", "same", "true"]).code, 0);
     }
     one.stop();
-    assert_eq!(two.cli(Client::Bocage).ok(&["ps", "-q"]).lines().count(), 1, "the other's end changes nothing");
+    assert_eq!(
+        two.cli(Client::Bocage).ok(&["ps", "-q"]).lines().count(),
+        1,
+        "the other's end changes nothing"
+    );
     two.stop();
 }
 

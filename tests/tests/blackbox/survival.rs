@@ -58,7 +58,8 @@ rows! {
         let state = |name: &str| cli.inspect(name, "{{.State.Status}}");
         assert_eq!([state("first"), state("second"), state("stopped"), state("none")], ["running", "running", "exited", "exited"]);
         let started = |name: &str| cli.inspect(name, "{{.State.StartedAt}}");
-        assert!(started("first") < started("second"));
+        let (first, second) = (started("first"), started("second"));
+        assert!(first < second, "{first} {second}");
         until("they spoke again", || (cli.ok(&["logs", "second"]) == "up\nup").then_some(()));
         assert_eq!(cli.ok(&["exec", "first", "echo", "inside"]), "inside");
     }
