@@ -79,7 +79,7 @@ pub fn main(arguments: &[OsString], daemon: impl FnOnce(&[OsString]) -> ExitCode
             printer::out(&error.render().to_string());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return ended(&bad_line(&error.render().to_string()), Some(entry)),
+        Err(error) => return ended(&bad_line(&error), Some(entry)),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -136,8 +136,17 @@ fn unknown(word: &str) -> Failure {
     }
 }
 
-/// The parser's refusal as one of ours.
-fn bad_line(text: &str) -> Failure {
+/// The parser's refusal as one of ours; an unknown flag in the words that `docker` has for it.
+fn bad_line(error: &clap::Error) -> Failure {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && flag.starts_with('-')
+    {
+        let what = if flag.starts_with("--") { "unknown flag" } else { "unknown shorthand flag" };
+        return Failure::new(format!("{what}: {flag}")).with_code(REFUSED);
+    }
+    let text = error.render().to_string();
     let first = text.lines().next().unwrap_or_default();
     let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
     let required: Vec<&str> =

@@ -1,7 +1,7 @@
 //! Which daemon is meant, and starting one where none runs.
 //!
 //! `-H`, then `BOCAGE_HOST`, then `DOCKER_HOST`, then the socket of the default roots (or of `BOCAGE_DATA_ROOT` and
-//! `BOCAGE_EXEC_ROOT`). Only for the last one a daemon is started: who names an address means the daemon that is there.
+//! `BOCAGE_EXEC_ROOT`). Only there a daemon is started: who names another address means the daemon that is there.
 
 use crate::client::{Address, Client};
 use crate::failure::Failure;
@@ -36,13 +36,16 @@ fn variable(name: &str) -> Option<String> {
 /// # Errors
 /// An address that is none.
 pub(crate) fn meant(host: Option<&str>) -> Result<Meant, Failure> {
+    let exec_root = PathBuf::from(variable("BOCAGE_EXEC_ROOT").unwrap_or_else(|| "/run/bocage".to_owned()));
+    let own = Address::Unix(exec_root.join("bocage.sock"));
     let chosen =
         host.map(str::to_owned).or_else(|| variable("BOCAGE_HOST")).or_else(|| variable("DOCKER_HOST"));
-    if let Some(text) = chosen {
-        return Ok(Meant { address: Address::parse(&text)?, exec_root: None });
-    }
-    let exec_root = PathBuf::from(variable("BOCAGE_EXEC_ROOT").unwrap_or_else(|| "/run/bocage".to_owned()));
-    Ok(Meant { address: Address::Unix(exec_root.join("bocage.sock")), exec_root: Some(exec_root) })
+    let address = match chosen {
+        Some(text) => Address::parse(&text)?,
+        None => own.clone(),
+    };
+    let exec_root = (address == own).then_some(exec_root);
+    Ok(Meant { address, exec_root })
 }
 
 impl Meant {

@@ -12,6 +12,7 @@
 //!
 //! Whatever lies on disk or in the kernel and belongs to no container of the table is removed.
 
+use crate::registry::Handle;
 use crate::shim::{Shim, Watched};
 use crate::tables::Record;
 use crate::{Shared, container, start};
@@ -24,10 +25,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Durability;
+use tokio::sync::oneshot;
 
 /// Says that this exec root was used since the machine started.
 const MARKER: &str = "adopted";
+
+/// How long the others wait for one container's start.
+const TURN_MAX: Duration = Duration::from_secs(30);
 
 /// The end of a process that died with its shim, or with the machine.
 const KILLED: Exit = Exit { code: 137, oom_killed: false };
@@ -63,15 +69,32 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
             tracing::error!(%error, "a name is taken twice");
         }
     }
-    // In the order of their creation, as one may need what another offers.
+    let mut waiting = Vec::new();
     for (record, live) in adopted {
         let Record { intent, observed } = record;
         let id = intent.id;
-        let handle = container::spawn(shared, intent, observed, live);
-        shared.registry.insert(id, handle);
+        let starts = live.is_none() && life::next(intent.desired, &observed).is_some();
+        let (open, gate) = oneshot::channel();
+        let handle = container::spawn(shared, intent, observed, live, starts.then_some(gate));
+        shared.registry.insert(id, handle.clone());
+        if starts {
+            waiting.push((open, handle));
+        }
     }
+    tokio::spawn(start_in_turn(waiting));
     shared.collect_images();
     fs::write(&marker, b"").map_err(|error| Error::failed(format!("write {}: {error}", marker.display())))
+}
+
+/// Lets containers start in the order of their creation, each once the one before has been tried: it may need what that one
+/// offers.
+async fn start_in_turn(waiting: Vec<(oneshot::Sender<()>, Handle)>) {
+    for (open, mut handle) in waiting {
+        handle.seen.mark_unchanged();
+        let _ = open.send(());
+        // One that hangs must not keep the others from starting.
+        let _ = tokio::time::timeout(TURN_MAX, handle.seen.changed()).await;
+    }
 }
 
 /// Finds out what became of one container, and brings what is known of it up to date.

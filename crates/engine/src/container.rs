@@ -142,12 +142,14 @@ struct Task {
     publish: watch::Sender<Snapshot>,
 }
 
-/// Starts the task of a container. `live` is the process that an earlier daemon started and this one found.
+/// Starts the task of a container. `live` is the process that an earlier daemon started and this one found; behind a `gate` the
+/// task waits for its turn.
 pub(crate) fn spawn(
     shared: &Arc<Shared>,
     intent: ContainerIntent,
     observed: Observed,
     live: Option<Watched>,
+    gate: Option<oneshot::Receiver<()>>,
 ) -> Handle {
     let (mailbox, requests) = mpsc::channel(MAILBOX_REQUESTS_MAX);
     let last_exit = observed.exit().map_or(0, |exit| exit.code);
@@ -163,7 +165,13 @@ pub(crate) fn spawn(
         live.map_or(State::Resting, |watched| State::Live(Box::new(Live { watched, stopping: None })));
     let shared = Arc::clone(shared);
     let task = Task { shared, intent, observed, state, exits: 0, last_exit, clients: Vec::new(), publish };
-    tokio::spawn(task.run(requests));
+    tokio::spawn(async move {
+        if let Some(gate) = gate {
+            // Opened in its turn; that the other side has gone opens it too.
+            let _ = gate.await;
+        }
+        task.run(requests).await;
+    });
     Handle { mailbox, seen }
 }
 

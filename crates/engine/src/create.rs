@@ -35,7 +35,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, new: NewContainer) -> Result<Cr
         let _ = shared.remove_files(&intent, true).await;
         return Err(error);
     }
-    let handle: Handle = container::spawn(shared, intent.clone(), observed, None);
+    let handle: Handle = container::spawn(shared, intent.clone(), observed, None, None);
     shared.registry.insert(id, handle);
     // From here on the container itself keeps its image.
     drop(lease);
@@ -118,6 +118,12 @@ fn check(shared: &Shared, spec: &mut ContainerSpec) -> Result<(), Error> {
     };
     if let NetworkMode::Container(name) = &mut spec.network {
         by_id(name)?;
+        if !spec.hostname.is_empty() {
+            return Err(Error::invalid("conflicting options: hostname and the network mode"));
+        }
+        // One address, one name.
+        let (_, owner) = shared.registry.find(name)?;
+        spec.hostname = compose::hostname(&owner.snapshot().intent);
         if !spec.ports.is_empty() || spec.publish_all {
             return Err(Error::invalid(
                 "conflicting options: port publishing and the container type network mode",
@@ -129,10 +135,33 @@ fn check(shared: &Shared, spec: &mut ContainerSpec) -> Result<(), Error> {
             by_id(name)?;
         }
     }
+    if let Some(name) = spec.sysctls.keys().find(|name| !is_private(name, spec)) {
+        return Err(Error::invalid(format!(
+            "sysctl '{name}' is not in a namespace of the container's own: set it on the host, or leave it out"
+        )));
+    }
     if spec.uts == Sharing::Host && !spec.hostname.is_empty() {
         return Err(Error::invalid("conflicting options: hostname and the UTS mode"));
     }
     Ok(())
+}
+
+/// Whether a kernel setting belongs to a namespace that the container has to itself, namespaces(7).
+fn is_private(name: &str, spec: &ContainerSpec) -> bool {
+    const OF_IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    if OF_IPC.contains(&name) || name.starts_with("fs.mqueue.") {
+        return spec.ipc == Sharing::Private;
+    }
+    name.starts_with("net.") && spec.network != NetworkMode::Host
 }
 
 fn check_mount(mount: &model::container::Mount) -> Result<(), Error> {

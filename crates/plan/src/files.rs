@@ -69,7 +69,7 @@ pub fn resolv_conf(host: &str, wanted: Resolver<'_>, own_network: bool) -> Strin
         wanted.servers.iter().map(IpAddr::to_string).collect()
     };
     let search: Vec<String> = match wanted.search {
-        [] => words("search").last().or_else(|| words("domain").last()).unwrap_or_default(),
+        [] => words("search").next_back().or_else(|| words("domain").next_back()).unwrap_or_default(),
         [dot] if dot == "." => Vec::new(),
         given => given.to_vec(),
     };

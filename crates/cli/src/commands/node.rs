@@ -57,19 +57,19 @@ pub(crate) async fn info(client: &Client, parsed: &Parsed) -> Result<(), Failure
         (" Paused:", "ContainersPaused"),
         (" Stopped:", "ContainersStopped"),
         ("Images:", "Images"),
-        ("Server version:", "ServerVersion"),
-        ("Storage driver:", "Driver"),
-        ("Cgroup version:", "CgroupVersion"),
-        ("Kernel:", "KernelVersion"),
-        ("Operating system:", "OperatingSystem"),
+        ("Server Version:", "ServerVersion"),
+        ("Storage Driver:", "Driver"),
+        ("Cgroup Version:", "CgroupVersion"),
+        ("Kernel Version:", "KernelVersion"),
+        ("Operating System:", "OperatingSystem"),
         ("Architecture:", "Architecture"),
         ("CPUs:", "NCPU"),
     ] {
         line(name, text(&info[field]));
     }
-    line("Memory:", human::binary_bytes(info["MemTotal"].as_u64().unwrap_or_default()));
+    line("Total Memory:", human::binary_bytes(info["MemTotal"].as_u64().unwrap_or_default()));
     line("Name:", text(&info["Name"]));
-    line("Data root:", text(&info["DockerRootDir"]));
+    line("Docker Root Dir:", text(&info["DockerRootDir"]));
     for warning in info["Warnings"].as_array().into_iter().flatten() {
         printer::note(&format!("WARNING: {}", text(warning)));
     }
@@ -110,8 +110,7 @@ fn event_line(event: &Value) -> String {
 }
 
 pub(crate) async fn daemon_status(meant: &Meant) -> Result<(), Failure> {
-    let client = meant.daemon().await?;
-    let status = client.get("/bocage/v1/daemon").await?;
+    let status = meant.as_it_is().get("/bocage/v1/daemon").await?;
     printer::line(&pretty(&status));
     Ok(())
 }

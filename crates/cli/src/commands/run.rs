@@ -9,6 +9,11 @@ use crate::{printer, terminal};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
+
+/// How long after the end of a terminal's stream the end of the container is waited for, before it is taken for one that the
+/// user has left running.
+const DETACH_GRACE: Duration = Duration::from_millis(300);
 
 /// Which exit code a refused start has, by what the daemon says: not found, not to be run, or refused.
 fn start_code(message: &str) -> u8 {
@@ -142,13 +147,14 @@ async fn finish(
     wait: &mut crate::client::Values,
     tty: bool,
 ) -> Result<(), Failure> {
-    if tty
-        && let Ok(state) = super::inspect(client, id).await
-        && state["State"]["Running"] == json!(true)
-    {
-        return Ok(());
-    }
-    let ended = wait.next().await?.unwrap_or(Value::Null);
+    let runs =
+        async || super::inspect(client, id).await.is_ok_and(|state| state["State"]["Running"] == json!(true));
+    let ended = match tokio::time::timeout(DETACH_GRACE, wait.next()).await {
+        Ok(ended) => ended?,
+        Err(_) if tty && runs().await => return Ok(()),
+        Err(_) => wait.next().await?,
+    };
+    let ended = ended.unwrap_or(Value::Null);
     match ended["StatusCode"].as_i64() {
         Some(0) => Ok(()),
         Some(code) => Err(Failure::silent(u8::try_from(code & 0xff).unwrap_or(REFUSED))),
