@@ -5,6 +5,10 @@ use blackbox::{free_port, host_address, page, rows, until};
 /// What the web server's own page says.
 const WELCOME: &str = "Welcome to nginx!";
 
+/// A program that sends each datagram back; perl is part of every Debian root.
+const ECHO: &str = "$s = IO::Socket::INET->new(LocalPort => 5353, Proto => 'udp') or die; \
+                    while (1) { $from = $s->recv($text, 1500); $s->send($text, 0, $from) }";
+
 fn is_served(url: &str) {
     until(&format!("nginx answers at {url}"), || page(url)?.contains(WELCOME).then_some(()));
 }
@@ -86,10 +90,10 @@ rows! {
         assert!(log.lines().any(|line| line.starts_with(&host) || line.starts_with(&gateway)), "{log}");
     }
 
-    fn udp_is_published_too(_node, cli) needs ["busybox"] {
+    fn udp_is_published_too(_node, cli) needs ["debian"] {
         let port = free_port();
         let publish = format!("{port}:5353/udp");
-        cli.ok(&["run", "-d", "--name", "echo", "-p", &publish, "busybox", "nc", "-u", "-l", "-p", "5353", "-e", "cat"]);
+        cli.ok(&["run", "-d", "--name", "echo", "-p", &publish, "debian", "perl", "-MIO::Socket::INET", "-e", ECHO]);
         assert!(cli.ok(&["ps", "--format", "{{.Ports}}"]).contains(&format!("0.0.0.0:{port}->5353/udp")));
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
