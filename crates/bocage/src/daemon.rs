@@ -90,7 +90,6 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
 
 /// Runs the daemon until it is asked to end.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
-    #[expect(clippy::disallowed_methods, reason = "this crate reads the environment")]
     let options = parse(arguments, |name| std::env::var_os(name));
     match options.and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,

@@ -235,13 +235,7 @@ impl Task {
     /// Makes the step that is missing between what is wanted and what is seen, if no answer depends on it.
     async fn converge(&mut self) {
         match (life::next(self.intent.desired, &self.observed), &self.state) {
-            (Some(Step::Start), State::Resting) => {
-                // Nobody waits for this start; its failure is recorded and, if the policy says so, tried again.
-                if self.start().await.is_err() {
-                    let exit = self.observed.exit().unwrap_or_default();
-                    self.after_exit(exit).await;
-                }
-            }
+            (Some(Step::Start), State::Resting) => self.start_again().await,
             (Some(Step::StartAt(at)), State::Resting) => {
                 let wait = at.since(self.shared.clock.now());
                 self.state = State::Waiting(Box::pin(tokio::time::sleep(wait)));
@@ -261,7 +255,7 @@ impl Task {
                 let _ = reply.send(answer);
             }
             Request::Stop { options, then_start, reply } => {
-                self.asked_to_stop(options, then_start, reply).await
+                self.asked_to_stop(options, then_start, reply).await;
             }
             Request::Leave { reply } => self.leave(reply).await,
             Request::Kill { name, signal, reply } => {
@@ -384,6 +378,14 @@ impl Task {
                 self.publish();
                 Err(failure.error)
             }
+        }
+    }
+
+    /// A start for which nobody waits: its failure is recorded, and the policy says whether it is tried again.
+    async fn start_again(&mut self) {
+        if self.start().await.is_err() {
+            let exit = self.observed.exit().unwrap_or_default();
+            self.after_exit(exit).await;
         }
     }
 
@@ -510,12 +512,7 @@ impl Task {
                 }
                 self.signal(signal::KILL).await;
             }
-            State::Waiting(_) => {
-                if self.start().await.is_err() {
-                    let exit = self.observed.exit().unwrap_or_default();
-                    self.after_exit(exit).await;
-                }
-            }
+            State::Waiting(_) => self.start_again().await,
             State::Resting | State::Gone => {}
         }
     }

@@ -154,8 +154,8 @@ fn attributes(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
 fn times(stat: &Stat) -> Timestamps {
     let at = |seconds: i64, nanos: u64| Timespec { tv_sec: seconds, tv_nsec: nanos as i64 };
     Timestamps {
-        last_access: at(stat.st_atime as i64, stat.st_atime_nsec as u64),
-        last_modification: at(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        last_access: at(stat.st_atime, stat.st_atime_nsec),
+        last_modification: at(stat.st_mtime, stat.st_mtime_nsec),
     }
 }
 

@@ -28,11 +28,11 @@ impl Events {
         time: Time,
         kind: EventKind,
         action: impl Into<String>,
-        id: impl ToString,
+        id: &str,
         attributes: BTreeMap<String, String>,
     ) {
         let event =
-            Event { time, kind, action: action.into(), actor: Actor { id: id.to_string(), attributes } };
+            Event { time, kind, action: action.into(), actor: Actor { id: id.to_owned(), attributes } };
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         if past.len() == PAST_EVENTS_MAX {
             past.pop_front();
@@ -65,7 +65,7 @@ mod tests {
                 Time::from_unix_seconds(second),
                 EventKind::Container,
                 "start",
-                second,
+                &second.to_string(),
                 BTreeMap::new(),
             );
         }

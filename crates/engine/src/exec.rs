@@ -233,7 +233,10 @@ fn spawn(
         },
     };
     let inherited: Vec<_> = client.iter().map(|client| (client.as_fd(), client.as_raw_fd())).collect();
-    runtime::exec(&shared.host, &setup, &inherited).map_err(|error| {
+    let started = runtime::exec(&shared.host, &setup, &inherited);
+    // The shim has its own; a second one here would keep the client from seeing the end.
+    drop(client);
+    started.map_err(|error| {
         let message = format!(
             "OCI runtime exec failed: exec failed: unable to start container process: {}",
             Chain(&error)

@@ -272,6 +272,6 @@ impl Shared {
         attributes.insert("image".to_owned(), intent.spec.image.clone());
         attributes.insert("name".to_owned(), intent.name.clone());
         attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        self.events.tell(self.clock.now(), EventKind::Container, action, intent.id, attributes);
+        self.events.tell(self.clock.now(), EventKind::Container, action, &intent.id.to_string(), attributes);
     }
 }

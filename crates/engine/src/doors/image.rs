@@ -156,7 +156,7 @@ fn containers_of(shared: &Shared, id: ImageId) -> u64 {
     shared.registry.all().iter().filter(|snapshot| snapshot.intent.image == id).count() as u64
 }
 
-fn loaded(loaded: images::Loaded) -> Loaded {
+fn loaded(loaded: &images::Loaded) -> Loaded {
     Loaded { id: loaded.id, names: loaded.names.iter().map(Reference::familiar).collect() }
 }
 
@@ -226,7 +226,7 @@ impl Images for Door {
                 };
                 let images =
                     shared.images.load(&mut source, &mut told).map_err(|error| image_error(&error))?;
-                let images: Vec<Loaded> = images.into_iter().map(loaded).collect();
+                let images: Vec<Loaded> = images.iter().map(loaded).collect();
                 for image in &images {
                     let id = image.id.to_string();
                     tell(&shared, "load", &id, image.names.first().unwrap_or(&id));
