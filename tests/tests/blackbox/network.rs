@@ -55,7 +55,7 @@ rows! {
         assert!(cli.ok(&["port", "web", "80/tcp"]).starts_with(&format!("0.0.0.0:{port}")));
         assert!(cli.ok(&["ps"]).contains(&format!("0.0.0.0:{port}->80/tcp")));
         is_served(&format!("http://127.0.0.1:{port}/"));
-        assert!(cli.fails(1, &["port", "web", "81"]).contains("no public port"));
+        assert!(cli.fails(1, &["port", "web", "81"]).to_lowercase().contains("no public port"));
     }
 
     /// N2
