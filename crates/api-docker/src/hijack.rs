@@ -10,13 +10,16 @@
 
 use crate::body::Body;
 use crate::detach::DetachKeys;
-use crate::server::{Answer, typed};
+use crate::server::{Answer, Connection, typed};
+use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use platform::{Error, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::io::{self, Cursor};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::net::UnixStream;
 
 /// Bytes carried at a time in one direction.
 const BUFFER_BYTES: usize = 32 << 10;
@@ -62,7 +65,10 @@ pub(crate) fn hijack(
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(client) => carry(TokioIo::new(client), stream, session).await,
+            Ok(client) => match client.downcast::<TokioIo<Box<dyn Connection>>>() {
+                Ok(Parts { io, read_buf, .. }) => carry(io.into_inner(), read_buf, stream, session).await,
+                Err(_) => tracing::error!("a connection that was taken over is none of this server's"),
+            },
             Err(error) => tracing::debug!(error = %base::Chain(&error), "a connection was not taken over"),
         }
     });
@@ -73,16 +79,19 @@ pub(crate) fn hijack(
     Ok(response)
 }
 
-/// Carries both directions until the output ends, the client leaves, or either side is gone.
-async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, stream: Box<dyn Stream>, session: Session) {
+/// Carries both directions until the output ends, the client leaves, or either side is gone. `early` is what the client sent
+/// before the connection was taken over.
+async fn carry(client: Box<dyn Connection>, early: Bytes, stream: Box<dyn Stream>, session: Session) {
+    let watch = client.watch();
     let (from_client, mut to_client) = tokio::io::split(client);
+    let from_client = Cursor::new(early).chain(from_client);
     let (mut from_process, to_process) = tokio::io::split(stream);
     let input = async {
         if forward(from_client, to_process, session).await {
             return;
         }
-        // Input has ended; the session has not.
-        std::future::pending::<()>().await;
+        // Input has ended; the session has not, unless nobody is there to read its output.
+        gone(watch).await;
     };
     let output = async {
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -98,6 +107,20 @@ async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, stream: Box<dyn Stre
     }
     // Either side may be gone already; there is nobody to tell.
     let _ = to_client.shutdown().await;
+}
+
+/// Waits until the peer has closed both directions, for ever where that is not told.
+async fn gone(watch: Option<UnixStream>) {
+    let Some(watch) = watch else { return std::future::pending().await };
+    loop {
+        match watch.ready(Interest::WRITABLE).await {
+            Ok(ready) if !ready.is_write_closed() => {}
+            _ => return,
+        }
+        // Forgets that it can be written, so that the next change is waited for.
+        let _ =
+            watch.try_io(Interest::WRITABLE, || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) });
+    }
 }
 
 /// Carries the client's input. True if the client typed the keys to leave.

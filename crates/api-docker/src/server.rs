@@ -27,11 +27,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 /// The newest version of the API that is spoken.
@@ -62,8 +63,23 @@ pub(crate) type Outcome = Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub(crate) type Answer = Result<Response<Body>, Error>;
 
 /// A connection of either kind.
-trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {
+    /// A second handle, by which it can be seen that the peer has closed both directions. TCP does not tell.
+    fn watch(&self) -> Option<UnixStream>;
+}
+
+impl Connection for UnixStream {
+    fn watch(&self) -> Option<UnixStream> {
+        let handle = self.as_fd().try_clone_to_owned().ok()?;
+        UnixStream::from_std(handle.into()).ok()
+    }
+}
+
+impl Connection for TcpStream {
+    fn watch(&self) -> Option<UnixStream> {
+        None
+    }
+}
 
 /// Serves the Engine API to all who connect, until the future is dropped; connections under way go on to their end.
 pub async fn serve(listener: Listener, doors: Doors, clock: Clock) {
@@ -86,7 +102,6 @@ pub async fn serve(listener: Listener, doors: Doors, clock: Clock) {
         tokio::spawn(async move {
             let service = service_fn(move |request| respond(request, doors.clone(), clock));
             let served = hyper::server::conn::http1::Builder::new()
-                .half_close(true)
                 .title_case_headers(true)
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)

@@ -1,11 +1,14 @@
 //! What clients rely on besides JSON: heads, versions, streams and connections that are taken over.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of tests fails the test")]
+
 mod support;
 
 use http_body_util::BodyExt;
 use model::Phase;
 use platform::Error;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use support::{CONTAINER, EXEC, Node, Server, event};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,6 +115,14 @@ async fn a_container_is_created_with_what_was_sent_and_shown_the_same() {
 }
 
 #[tokio::test]
+async fn only_a_missing_image_is_not_found_when_a_container_is_made() {
+    let server = Server::start(Node::default());
+    let body = json!({"Image": "busybox", "HostConfig": {"NetworkMode": "mine"}});
+    let reply = server.post("/containers/create", &body).await;
+    assert_eq!((reply.status, reply.message().as_str()), (409, "network mine not found"));
+}
+
+#[tokio::test]
 async fn bodies_that_are_no_json_are_refused() {
     let server = Server::start(Node::default());
     for (content_type, body, message) in [
@@ -167,6 +178,7 @@ async fn what_needs_no_change_is_answered_without_a_body() {
     *server.node.phase.lock().unwrap() = Phase::Created;
     assert_eq!(server.send("POST", "/containers/web/start", "", "").await.status, 204);
     assert_eq!(server.send("POST", "/containers/web/stop?t=3&signal=INT", "", "").await.status, 204);
+    assert_eq!(server.post("/containers/web/start", &json!({"Memory": 1})).await.status, 400);
     assert!(
         server
             .node
@@ -185,6 +197,32 @@ async fn the_head_of_a_wait_comes_before_its_end() {
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"StatusCode": 7}));
     let reply = server.send("POST", "/containers/web/wait?condition=never", "", "").await;
     assert_eq!((reply.status, reply.message().as_str()), (400, "invalid condition: \"never\""));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing_behind() {
+    let server = Server::start(Node::default());
+    let mut waiting = server.connect().await;
+    waiting.write_all(b"POST /containers/web/wait HTTP/1.1\r\nHost: d\r\n\r\n").await.unwrap();
+    within(waiting.read_u8()).await.unwrap();
+    assert_eq!(server.node.ends.receiver_count(), 1);
+    drop(waiting);
+    within(server.node.ends.closed()).await;
+}
+
+#[tokio::test]
+async fn an_attached_client_that_goes_away_ends_the_session() {
+    let server = Server::start(Node::default());
+    // Its input does not go to the process, whose output never ends by itself.
+    let (stream, _) = take_over(&server, "/containers/web/attach?stream=1&stdout=1", true, "").await;
+    assert_eq!(server.node.sessions.load(Relaxed), 1);
+    drop(stream);
+    within(async {
+        while server.node.sessions.load(Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::to_model::Sent;
 use crate::wire::container::GraphDriver;
 use crate::wire::{Config, ContainerInspect, ContainerState, MountPoint, OneOrMany};
 use model::container::MountSource;
-use model::{Phase, observed};
+use model::{Observed, Phase, observed};
 use platform::Container;
 use std::collections::BTreeMap;
 
@@ -95,8 +95,10 @@ fn merged(container: &Container, mut config: Config) -> Config {
 }
 
 /// Where a container is in its life, in one word.
-pub(crate) fn status(phase: &Phase) -> &'static str {
-    match phase {
+pub(crate) fn status(observed: &Observed) -> &'static str {
+    match observed.phase {
+        // One whose first start failed has an exit code and an error, and still has never run.
+        Phase::Exited(_) if !observed.started.is_set() => "created",
         Phase::Created => "created",
         Phase::Running { .. } => "running",
         Phase::Paused { .. } => "paused",
@@ -105,11 +107,11 @@ pub(crate) fn status(phase: &Phase) -> &'static str {
     }
 }
 
-fn state(observed: &model::Observed) -> ContainerState {
+fn state(observed: &Observed) -> ContainerState {
     let exit = observed.exit().unwrap_or(observed::Exit { code: 0, oom_killed: false });
     let phase = &observed.phase;
     ContainerState {
-        status: status(phase).to_owned(),
+        status: status(observed).to_owned(),
         // One that is about to be started again counts as running, as in dockerd.
         running: matches!(phase, Phase::Running { .. } | Phase::Paused { .. } | Phase::Restarting { .. }),
         paused: matches!(phase, Phase::Paused { .. }),

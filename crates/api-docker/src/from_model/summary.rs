@@ -25,7 +25,7 @@ pub(crate) fn summary(container: &Container, ids: &Networks, image: String, now:
         size_rw: container.sizes.map_or(0, |sizes| signed(sizes.writable)),
         size_root_fs: container.sizes.map_or(0, |sizes| signed(sizes.total)),
         labels: intent.spec.labels.clone(),
-        state: status(&container.observed.phase).to_owned(),
+        state: status(&container.observed).to_owned(),
         status: sentence(container, now),
         host_config: HostConfigSummary {
             network_mode: Sent::of(&intent.spec.origin).host.network_mode,
@@ -76,6 +76,7 @@ fn sentence(container: &Container, now: Time) -> String {
     let observed = &container.observed;
     let since = |time: Time| human_duration(now.since(time));
     match observed.phase {
+        _ if status(observed) == "created" => "Created".to_owned(),
         Phase::Created => "Created".to_owned(),
         Phase::Running { .. } => format!("Up {}", since(observed.started)),
         Phase::Paused { .. } => format!("Up {} (Paused)", since(observed.started)),

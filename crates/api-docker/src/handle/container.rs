@@ -8,8 +8,9 @@ use crate::wire::{
     CreateAnswer, CreateRequest, HostConfig, TopAnswer, UpdateAnswer, UpdateRequest, WaitAnswer, WaitError,
 };
 use futures_util::stream;
+use hyper::body::Body as _;
 use hyper::{Response, StatusCode};
-use platform::{Doors, Error, NewContainer, RemoveOptions, StopOptions, WaitFor};
+use platform::{Doors, Error, Kind, NewContainer, RemoveOptions, StopOptions, WaitFor};
 use serde_json::Value;
 
 /// The first version in which a stop may name its signal.
@@ -21,11 +22,19 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         .await?
         .ok_or_else(|| Error::invalid("invalid JSON: got EOF while reading request body"))?;
     platform_fits(&call).await?;
-    let (spec, mut warnings) = to_model::container(request, call.version)?;
+    let (spec, mut warnings) = to_model::container(request, call.version).map_err(not_the_image)?;
     let name = call.query.given("name").map(str::to_owned);
-    let created = call.doors.control.create(NewContainer { name, spec }).await?;
+    let created = call.doors.control.create(NewContainer { name, spec }).await.map_err(not_the_image)?;
     warnings.splice(0..0, created.warnings);
     json(StatusCode::CREATED, &CreateAnswer { id: created.id.to_string(), warnings })
+}
+
+/// Clients take a 404 from here for a missing image, and pull it: what else is missing is a conflict.
+fn not_the_image(error: Error) -> Error {
+    match error.kind {
+        Kind::NotFound if !error.message.starts_with("No such image") => Error::conflict(error.message),
+        _ => error,
+    }
 }
 
 /// Refuses a platform that is not this machine's.
@@ -91,7 +100,18 @@ pub(crate) async fn resize(call: Call) -> Answer {
     Ok(empty(StatusCode::OK))
 }
 
+/// Bytes that a body without meaning may have, such as `{}` or `null`.
+const EMPTY_BODY_BYTES_MAX: u64 = 7;
+
 pub(crate) async fn start(call: Call) -> Answer {
+    // A configuration could be sent here once: it must not seem to be taken.
+    if !call.body.is_end_stream()
+        && call.body.size_hint().exact().is_none_or(|bytes| bytes > EMPTY_BODY_BYTES_MAX)
+    {
+        return Err(Error::invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
+    }
     call.doors.control.start(&call.parameter).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -126,6 +126,9 @@ pub(crate) async fn save(call: Call) -> Answer {
 /// `pull` and `import`, which share an operation.
 pub(crate) async fn create(call: Call) -> Answer {
     if let Some(image) = call.query.given("fromImage") {
+        // Clients complete a name before they send it; people know it as they wrote it.
+        let image = image.strip_prefix("docker.io/").unwrap_or(image);
+        let image = image.strip_prefix("library/").unwrap_or(image);
         let name = match call.query.given("tag") {
             Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
             Some(tag) => format!("{image}:{tag}"),

@@ -162,7 +162,9 @@ impl Wanted {
         let (intent, observed) = (&container.intent, &container.observed);
         let id = intent.id.to_string();
         let slashed = format!("/{}", intent.name);
-        let ended = |code: &i32| matches!(observed.phase, Phase::Exited(exit) if exit.code == *code);
+        let ended = |code: &i32| {
+            observed.started.is_set() && matches!(observed.phase, Phase::Exited(exit) if exit.code == *code)
+        };
         let published = |key: &PortKey| {
             let place = observed.network.iter().flat_map(|endpoint| &endpoint.ports);
             place.into_iter().any(|port| port.host_port == key.port && port.inside.protocol == key.protocol)
@@ -176,7 +178,7 @@ impl Wanted {
         let named = |pattern: &Pattern| pattern.fits(&slashed) || pattern.fits(&intent.name);
         (self.names.is_empty() || self.names.iter().any(named))
             && filters.any("id", |value| id.starts_with(value))
-            && filters.any("status", |value| value == status(&observed.phase))
+            && filters.any("status", |value| value == status(observed))
             && filters.any("health", |value| value == "none")
             && filters.any("is-task", |value| value == "0" || value == "false")
             && filters.any("isolation", |value| matches!(value, "" | "default"))

@@ -1,5 +1,6 @@
 //! A node that does nothing but remember what it was asked, and an HTTP client that talks to a server before it.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use api_docker::Listener;
@@ -17,6 +18,7 @@ use platform::*;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{UnixListener, UnixStream};
@@ -36,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) exec_error: Option<Error>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) ends: tokio::sync::watch::Sender<Option<i64>>,
+    /// Streams that are open.
+    pub(crate) sessions: Arc<AtomicUsize>,
 }
 
 impl Default for Node {
@@ -50,6 +54,7 @@ impl Default for Node {
             exec_error: None,
             events: broadcast::Sender::new(16),
             ends: tokio::sync::watch::Sender::new(None),
+            sessions: Arc::default(),
         }
     }
 }
@@ -187,17 +192,20 @@ pub(crate) fn event(action: &str) -> Event {
 }
 
 /// A process that sends back what it reads, and `end` once its input has ended.
-fn echo() -> DuplexStream {
+fn echo(sessions: &Arc<AtomicUsize>) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(1024);
+    let sessions = Arc::clone(sessions);
+    sessions.fetch_add(1, Relaxed);
     tokio::spawn(async move {
         let (mut read, mut write) = tokio::io::split(theirs);
         let mut buffer = [0; 64];
         while let Ok(length @ 1..) = read.read(&mut buffer).await {
             if write.write_all(&buffer[..length]).await.is_err() {
-                return;
+                break;
             }
         }
         let _ = write.write_all(b"end").await;
+        sessions.fetch_sub(1, Relaxed);
     });
     ours
 }
@@ -205,7 +213,7 @@ fn echo() -> DuplexStream {
 impl platform::Node for Node {
     fn attach<'a>(&'a self, name: &'a str, request: AttachRequest) -> Answer<'a, Box<dyn Stream>> {
         self.ask(format!("attach {request:?}"));
-        ready(self.known(name).map(|()| Box::new(echo()) as Box<dyn Stream>))
+        ready(self.known(name).map(|()| Box::new(echo(&self.sessions)) as Box<dyn Stream>))
     }
     fn resize<'a>(&'a self, name: &'a str, rows: u16, columns: u16) -> Answer<'a, ()> {
         self.ask(format!("resize {rows} {columns}"));
@@ -248,7 +256,7 @@ impl platform::Node for Node {
         self.ask(format!("exec start {attach} {size:?}"));
         ready(match &self.exec_error {
             Some(error) => Err(error.clone()),
-            None => Ok(attach.then(|| Box::new(echo()) as Box<dyn Stream>)),
+            None => Ok(attach.then(|| Box::new(echo(&self.sessions)) as Box<dyn Stream>)),
         })
     }
     fn exec_resize<'a>(&'a self, _: &'a str, _: u16, _: u16) -> Answer<'a, ()> {
