@@ -109,6 +109,7 @@ pub(crate) fn index(socket: &Socket, name: &str) -> Result<Option<u32>, Error> {
 /// Waits until a link carries packets. The kernel notices some time after the other end came up, and until then the bridge
 /// drops what is sent: a connection that a container opens first of all would hang for a second. To be asked
 /// makes newer kernels (6.8) look at once; older ones are asked again. One that never looks is not waited for.
+/// A bridge carries packets from when its first port does, and has to be asked after that.
 pub(crate) fn await_up(socket: &Socket, name: &str) -> Result<(), Error> {
     let mut message = Message::new(GET_LINK, ACK);
     message.raw(&header(0, 0, 0)).text(LINK_NAME, name);

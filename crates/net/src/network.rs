@@ -171,7 +171,8 @@ impl Network {
             .ok_or_else(|| Error::Answer { operation: format!("find eth0 behind {name}") })?;
         let prefix = self.config.subnet.prefix;
         link::configure(namespace.socket(), inside, endpoint.address, prefix, self.config.gateway)?;
-        link::await_up(&self.socket, &name)
+        link::await_up(&self.socket, &name)?;
+        link::await_up(&self.socket, &Network::bridge(&self.config))
     }
 
     /// Takes a container off the bridge. That it is off already is no error. The link is gone when the kernel has taken down
