@@ -16,8 +16,14 @@ use sys::process::{NewNamespaces, unshare};
 pub(crate) const READY_MAX: usize = 8;
 /// Stack of the thread that makes one, in bytes.
 const STACK_BYTES: usize = 64 << 10;
-/// Without addresses of its own family, IPv6 stays off but on the loopback link.
-const DISABLE_IPV6: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+/// What every namespace is set to. A namespace's ports and its ICMP sockets are nobody else's, so a program there needs no privilege
+/// for port 80 or to ping, ip(7) and icmp(7), as Docker has it since 20.10. Without addresses of its family, IPv6 stays
+/// off but on the loopback link.
+const SETTINGS: [(&str, &str); 3] = [
+    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
+    ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
+];
 
 /// A network namespace with its loopback link up. It lives as long as the descriptor, or a process in it.
 pub struct Namespace {
@@ -34,13 +40,16 @@ impl Namespace {
                 let file = File::open("/proc/thread-self/ns/net").map_err(Error::Namespace)?.into();
                 let socket = Socket::open_route()?;
                 link::loopback_up(&socket)?;
-                match std::fs::write(DISABLE_IPV6, "1") {
-                    // A kernel without IPv6 needs no switch.
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(Error::Setting { path: DISABLE_IPV6.into(), source: error })
+                for (path, value) in SETTINGS {
+                    match std::fs::write(path, value) {
+                        // A kernel without IPv6 needs no switch.
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(Error::Setting { path: path.into(), source: error });
+                        }
+                        _ => {}
                     }
-                    _ => Ok(Namespace { file, socket }),
                 }
+                Ok(Namespace { file, socket })
             });
         let thread = thread.map_err(Error::Namespace)?;
         thread

@@ -231,6 +231,21 @@ fn the_first_packet_after_attaching_arrives() {
 }
 
 #[test]
+fn a_namespace_asks_no_privilege_for_low_ports_and_pings() {
+    isolated(|| {
+        let network = open("0000001a");
+        network.refill().unwrap();
+        let settings = inside(&network.namespace().unwrap(), || {
+            ["ip_unprivileged_port_start", "ping_group_range"]
+                .map(|name| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")))
+                .map(|text| text.unwrap().split_whitespace().collect::<Vec<_>>().join(" "))
+        });
+        assert_eq!(settings.join().unwrap(), ["0", "0 2147483647"]);
+        network.destroy().unwrap();
+    });
+}
+
+#[test]
 fn a_detached_link_goes_away_and_its_address_can_be_used_at_once() {
     isolated(|| {
         let network = open("00000015");
