@@ -152,7 +152,6 @@ pub(crate) fn unmount_below(folder: &Path) {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
     for point in points.iter().rev().filter(|point| Path::new(point).starts_with(folder)) {
-        say::step(&format!("{point} was still mounted"));
         let _ = rustix::mount::unmount(*point, rustix::mount::UnmountFlags::DETACH);
     }
 }

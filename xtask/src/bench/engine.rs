@@ -15,6 +15,8 @@ use crate::{say, shell};
 
 /// How long a foreign engine may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long what belongs to a foreign engine may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the benchmark's containers are made from.
 const IMAGE: &str = "busybox:latest";
 /// Where a Docker that is already running listens.
@@ -31,13 +33,40 @@ pub(super) struct Engine {
     had_image: bool,
 }
 
+/// The most descriptors and processes that Podman's containers are given: less than what machines grant.
+const LIMIT_MAX: u64 = 8192;
+
 /// Who started an engine, and so who ends it.
 enum Whose {
     Ours(Daemon),
-    /// Started for the benchmark: its process and folder.
-    Started(Child, PathBuf),
+    /// Started for the benchmark; held for its end.
+    Started {
+        _service: Service,
+    },
     /// It was running already.
     Found,
+}
+
+/// An engine that was started for the benchmark, and ends with this value: its process and folder.
+struct Service {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+        // What it started for each container ends a little later.
+        let removed = until(END_TIMEOUT, || {
+            crate::scratch::unmount_below(&self.folder);
+            Ok(std::fs::remove_dir_all(&self.folder)?)
+        });
+        if let Err(error) = removed {
+            say::error(&format!("xtask: {} cannot be removed: {error:#}", self.folder.display()));
+        }
+    }
 }
 
 /// Ours first, then every other that is installed.
@@ -70,36 +99,46 @@ fn docker() -> Result<Option<Engine>> {
     Ok(None)
 }
 
+/// Podman's service on roots of its own.
 fn podman() -> Result<Option<Engine>> {
     if !shell::found("podman") {
         return Ok(None);
     }
     let folder = PathBuf::from(format!("/var/tmp/bocage-bench-podman-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let settings = folder.join("containers.conf");
+    let told = || format!("{} cannot be made", settings.display());
+    std::fs::create_dir_all(&folder).with_context(told)?;
+    std::fs::write(&settings, podman_settings()).with_context(told)?;
+    let socket = folder.join("api.sock");
     let mut command = Command::new("podman");
+    command.env("CONTAINERS_CONF", settings).args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
     command.arg("--root").arg(folder.join("data")).arg("--runroot").arg(folder.join("exec"));
-    command
-        .args(["system", "service", "--time=0"])
-        .arg(format!("unix://{}", folder.join("api.sock").display()));
-    started("podman", command, folder).map(Some)
+    command.args(["system", "service", "--time=0"]).arg(format!("unix://{}", socket.display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().context("podman cannot be started")?;
+    let pid = Some(child.id());
+    let whose = Whose::Started { _service: Service { child, folder } };
+    let connection = until(START_TIMEOUT, || Connection::unix(&socket))?;
+    Ok(Some(Engine { name: "podman".to_owned(), connection, pid, whose, had_image: false }))
 }
 
-fn started(name: &str, mut command: Command, folder: PathBuf) -> Result<Engine> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
-    let socket = folder.join("api.sock");
-    let pid = Some(child.id());
-    let whose = Whose::Started(child, folder);
-    match until(START_TIMEOUT, || Connection::unix(&socket)) {
-        Ok(connection) => Ok(Engine { name: name.to_owned(), connection, pid, whose, had_image: false }),
-        Err(error) => {
-            let _ = end(whose);
-            Err(error)
-        }
-    }
+/// Limits that this machine allows: Podman asks for more, and some machines grant nobody more.
+fn podman_settings() -> String {
+    use rustix::process::{Resource, getrlimit};
+    let limit = |name: &str, resource| {
+        let most = getrlimit(resource).maximum.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
+        format!("\"{name}={most}:{most}\"")
+    };
+    let limits = [limit("nofile", Resource::Nofile), limit("nproc", Resource::Nproc)];
+    format!("[containers]\ndefault_ulimits = [{}]\n", limits.join(", "))
 }
 
 impl Engine {
+    /// Whether this is the engine that is built here.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.whose, Whose::Ours(_))
+    }
+
     /// Loads an image's archive, unless the engine has the image.
     pub(super) fn load(&mut self, archive: &Path) -> Result<()> {
         let (status, _) =
@@ -159,7 +198,10 @@ impl Engine {
         if matches!(self.whose, Whose::Found) && !self.had_image {
             self.call("DELETE", &format!("/images/{IMAGE}"), &[], "remove the image")?;
         }
-        end(self.whose)
+        match self.whose {
+            Whose::Ours(daemon) => daemon.stop(),
+            Whose::Started { .. } | Whose::Found => Ok(()),
+        }
     }
 
     fn call(&mut self, method: &str, path: &str, body: &[u8], what: &str) -> Result<Value> {
@@ -174,19 +216,4 @@ fn accepted((status, body): (u16, Vec<u8>), what: &str) -> Result<Vec<u8>> {
         bail!("{what}: {status} {}", String::from_utf8_lossy(&body).trim());
     }
     Ok(body)
-}
-
-fn end(whose: Whose) -> Result<()> {
-    match whose {
-        Whose::Found => Ok(()),
-        Whose::Ours(daemon) => daemon.stop(),
-        Whose::Started(mut child, folder) => {
-            let pid = rustix::process::Pid::from_child(&child);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            child.wait().context("the engine cannot be waited for")?;
-            crate::scratch::unmount_below(&folder);
-            std::fs::remove_dir_all(&folder)
-                .with_context(|| format!("{} cannot be removed", folder.display()))
-        }
-    }
 }

@@ -21,21 +21,17 @@ fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 
-/// Names of programs that stand beside a container for an engine.
-const HELPERS: [&str; 8] = [
-    "bocage",
-    "containerd-shim",
-    "conmon",
-    "docker-proxy",
-    "netavark",
-    "aardvark",
-    "slirp4netns",
-    "rootlessport",
+/// Names of programs that stand beside a container for each engine.
+const HELPERS: [(&str, &[&str]); 3] = [
+    ("bocage", &["bocage"]),
+    ("docker", &["containerd-shim", "docker-proxy"]),
+    ("podman", &["conmon", "netavark", "aardvark", "slirp4netns", "rootlessport"]),
 ];
 
-/// The processes that engines started since then, the containers' own left aside: name and KiB of each.
-pub(super) fn helpers(before: &BTreeSet<u32>, own: &[u32]) -> Vec<(String, u64)> {
+/// The processes that an engine started since then, the containers' own left aside: name and KiB of each.
+pub(super) fn helpers(engine: &str, before: &BTreeSet<u32>, own: &[u32]) -> Vec<(String, u64)> {
+    let names = HELPERS.iter().find(|(name, _)| *name == engine).map(|(_, names)| *names).unwrap_or_default();
     let new = processes().into_iter().filter(|pid| !before.contains(pid) && !own.contains(pid));
     let named = new.filter_map(|pid| Some((name(pid)?, kilobytes(pid)?)));
-    named.filter(|(name, _)| HELPERS.iter().any(|helper| name.starts_with(helper))).collect()
+    named.filter(|(name, _)| names.iter().any(|helper| name.starts_with(helper))).collect()
 }
