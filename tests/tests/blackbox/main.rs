@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that meets the unexpected fails")]
 
+mod escapes;
 mod formats;
 mod images;
 mod isolation;

@@ -10,13 +10,6 @@ fn percents(cli: &Cli, names: &[&str]) -> Option<Vec<f64>> {
     shown.lines().map(|line| line.trim_end_matches('%').parse().ok()).collect()
 }
 
-/// The processor time that a process had, in ticks of 10 ms: fields 14 and 15 of proc_pid_stat(5).
-fn processor_ticks(pid: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields = text.rsplit_once(") ").unwrap().1;
-    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
 rows! {
     /// R1
     fn a_memory_limit_is_shown_and_kept(_node, cli) needs ["busybox"] {
