@@ -27,7 +27,7 @@ use commands::{container, demo, image, list, node, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
-use table::{Entry, Parsed};
+use table::{Entry, Parsed, Wrong};
 
 /// Prints text on standard output, for the roles of the binary that are no commands.
 pub fn print(text: &str) {
@@ -49,7 +49,7 @@ pub fn main(arguments: &[OsString], daemon: impl FnOnce(&[OsString]) -> ExitCode
     };
     match words.first().map(String::as_str) {
         None | Some("--help" | "help") if words.len() <= 1 => {
-            printer::out(&table::overview());
+            printer::out(&table::help::overview());
             return ExitCode::SUCCESS;
         }
         Some("-v" | "--version") => {
@@ -64,22 +64,18 @@ pub fn main(arguments: &[OsString], daemon: impl FnOnce(&[OsString]) -> ExitCode
     } else {
         words
     };
-    let Some((entry, used)) = table::find(&words) else {
-        let word = words.first().map(String::as_str).unwrap_or_default();
-        return ended(&unknown(word), None);
-    };
+    let Some((entry, used)) = table::find(&words) else { return no_command(&words) };
     if entry.name == "daemon" && !words.iter().any(|word| word == "--help") {
         let own: Vec<OsString> = words[used..].iter().map(OsString::from).collect();
         return daemon(&own);
     }
-    let named = std::iter::once("bocage".to_owned()).chain(words[used..].iter().cloned());
-    let parsed = match entry.command().try_get_matches_from(named) {
-        Ok(matches) => Parsed(matches),
-        Err(error) if !error.use_stderr() => {
-            printer::out(&error.render().to_string());
+    let parsed = match entry.parse(&words[used..]) {
+        Ok(parsed) => parsed,
+        Err(Wrong::Flag(error)) if !error.use_stderr() => {
+            printer::out(&entry.help());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return ended(&bad_line(&error), Some(entry)),
+        Err(wrong) => return ended(&bad_line(&wrong), Some(entry)),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -120,15 +116,35 @@ fn global(mut words: Vec<String>) -> Result<(Option<String>, Vec<String>), Failu
     Ok((host, words))
 }
 
-/// A command that there is not, and the one that was perhaps meant.
-fn unknown(word: &str) -> Failure {
+/// Words that are no command: a family's name, a command of `docker` that there is not yet, or a slip.
+fn no_command(words: &[String]) -> ExitCode {
+    let word = words.first().map(String::as_str).unwrap_or_default();
+    match table::help::family(word) {
+        Some(text) if words.get(1).is_none_or(|next| next == "--help") => {
+            printer::out(&text);
+            ExitCode::SUCCESS
+        }
+        _ => ended(&unknown(words), None),
+    }
+}
+
+/// Why words are no command, and the one that was perhaps meant.
+fn unknown(words: &[String]) -> Failure {
+    let word = words.first().map(String::as_str).unwrap_or_default();
+    if word.starts_with('-') {
+        return Failure::new(format!("unknown flag: {word}")).with_code(REFUSED).with_hint(
+            "flags of a command stand behind it; `bocage --help` lists those that stand in front",
+        );
+    }
+    if let Some(why) = table::later::why(word) {
+        return Failure::new(format!("there is no `bocage {word}` yet")).with_hint(why);
+    }
+    if table::help::family(word).is_some() {
+        return Failure::new(format!("unknown command: bocage {}", words[..2.min(words.len())].join(" ")))
+            .with_hint(format!("`bocage {word} --help` lists its commands"));
+    }
     let failure = Failure::new(format!("unknown command: bocage {word}"));
-    let close = |name: &&str| {
-        let common = name.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
-        common * 3 >= word.len().max(name.len()) && common > 0
-    };
-    let names = table::COMMANDS.iter().map(|entry| entry.name);
-    match names.filter(|name| !name.contains(' ')).find(close) {
+    match table::help::meant(word) {
         Some(name) => {
             failure.with_hint(format!("did you mean `bocage {name}`? `bocage --help` lists all commands"))
         }
@@ -136,35 +152,55 @@ fn unknown(word: &str) -> Failure {
     }
 }
 
-/// The parser's refusal as one of ours; an unknown flag in the words that `docker` has for it.
-fn bad_line(error: &clap::Error) -> Failure {
+/// The parser's refusal as one of ours, in the words that `docker` has for it.
+fn bad_line(wrong: &Wrong) -> Failure {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
-    if error.kind() == ErrorKind::UnknownArgument
-        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
-        && flag.starts_with('-')
-    {
-        let what = if flag.starts_with("--") { "unknown flag" } else { "unknown shorthand flag" };
-        return Failure::new(format!("{what}: {flag}")).with_code(REFUSED);
-    }
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-    let required: Vec<&str> =
-        text.lines().skip(1).take_while(|line| line.starts_with("  ")).map(str::trim).collect();
-    let message = if required.is_empty() { message } else { format!("{message} {}", required.join(" ")) };
-    Failure::new(message).with_code(REFUSED)
+    let error = match wrong {
+        Wrong::Count(why) => return Failure::new(why).with_usage(),
+        Wrong::Flag(error) => error,
+    };
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => flag.as_str(),
+        _ => "",
+    };
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    let name = flag.split([' ', '=', '[']).next().unwrap_or_default();
+    let message = match error.kind() {
+        ErrorKind::UnknownArgument if flag.starts_with("--") => format!("unknown flag: {flag}"),
+        ErrorKind::UnknownArgument => format!("unknown shorthand flag: {flag}"),
+        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {name}"),
+        _ => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default();
+            first.strip_prefix("error: ").unwrap_or(first).to_owned()
+        }
+    };
+    Failure::new(message).with_code(REFUSED).with_usage()
 }
 
 /// Tells a failure, and gives the exit code.
 fn ended(failure: &Failure, entry: Option<&Entry>) -> ExitCode {
     if !failure.message.is_empty() {
-        printer::error(&failure.message);
-        match (&failure.hint, entry) {
-            (Some(hint), _) => printer::note(&format!("hint: {hint}")),
-            (None, Some(entry)) if failure.code == REFUSED => {
+        // What the daemon says stands alone, as with `docker`; only `run` puts its own name in front.
+        let whose = failure.status.is_some() && entry.is_some_and(|entry| entry.name != "run");
+        if whose {
+            printer::note(&failure.message)
+        } else {
+            printer::error(&failure.message)
+        }
+        if let Some(hint) = &failure.hint {
+            printer::note(&format!("hint: {hint}"));
+        }
+        if let Some(entry) = entry {
+            if failure.usage {
+                printer::note(&format!("\nUsage: {}", entry.usage()));
+            }
+            if failure.usage || (entry.name == "run" && failure.hint.is_none()) {
                 printer::note(&format!("\nRun 'bocage {} --help' for more information", entry.name));
             }
-            _ => {}
         }
     }
     ExitCode::from(failure.code)
@@ -236,11 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_command_is_told_with_the_one_that_was_meant() {
-        assert_eq!(
-            unknown("imags").hint.unwrap(),
-            "did you mean `bocage images`? `bocage --help` lists all commands"
-        );
-        assert!(unknown("zzz").hint.unwrap().starts_with("`bocage --help`"));
+    fn a_word_that_is_no_command_is_told_with_what_to_do() {
+        let hint = |text: &str| {
+            let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            unknown(&words).hint.unwrap()
+        };
+        assert_eq!(hint("imags"), "did you mean `bocage images`? `bocage --help` lists all commands");
+        assert!(hint("zzzzzz").starts_with("`bocage --help`"));
+        assert!(hint("pull nginx").contains("bocage load"));
+        assert!(hint("container fly").contains("bocage container --help"));
+        assert!(hint("--fly").contains("stand behind"));
     }
 }

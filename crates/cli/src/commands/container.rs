@@ -69,7 +69,7 @@ pub(crate) async fn wait(client: &Client, parsed: &Parsed) -> Result<(), Failure
 
 pub(crate) async fn top(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let name = parsed.get("CONTAINER").unwrap_or_default();
-    let arguments = parsed.all("ARG");
+    let arguments = parsed.rest();
     let wanted = (!arguments.is_empty()).then(|| arguments.join(" "));
     let table =
         client.get(&format!("/containers/{}/top{}", escape(name), query(&[("ps_args", wanted)]))).await?;

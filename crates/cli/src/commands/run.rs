@@ -225,7 +225,7 @@ pub(crate) async fn attach(client: &Client, parsed: &Parsed) -> Result<(), Failu
 pub(crate) async fn exec(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let container = parsed.get("CONTAINER").unwrap_or_default();
     let mut command = vec![parsed.get("COMMAND").unwrap_or_default().to_owned()];
-    command.extend(parsed.all("ARG"));
+    command.extend(parsed.rest());
     let (detach, tty) = (parsed.is("detach"), parsed.is("tty"));
     let stdin = parsed.is("interactive") && !detach;
     if stdin && tty && !terminal::is_input() {

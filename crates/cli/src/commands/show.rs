@@ -125,6 +125,7 @@ pub(crate) async fn logs(client: &Client, parsed: &Parsed) -> Result<(), Failure
         ("stderr", flag(true)),
         ("follow", flag(parsed.is("follow"))),
         ("timestamps", flag(parsed.is("timestamps"))),
+        ("details", flag(parsed.is("details"))),
         ("since", time("since")?),
         ("until", time("until")?),
         ("tail", tail),

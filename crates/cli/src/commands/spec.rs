@@ -78,7 +78,7 @@ fn nano_cpus(text: &str) -> Result<i64, Failure> {
 /// Makes the request.
 pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
     let image = parsed.get("IMAGE").unwrap_or_default().to_owned();
-    let command = parsed.all("ARG");
+    let command = parsed.rest();
     let detached = running && parsed.is("detach");
     let attach = parsed.all("attach");
     let stream = |name: &str| {
@@ -116,6 +116,9 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
     });
     if let Some(entry) = parsed.get("entrypoint") {
         body["Entrypoint"] = if entry.is_empty() { json!([""]) } else { json!([entry]) };
+    }
+    if parsed.is("no-healthcheck") {
+        body["Healthcheck"] = json!({ "Test": ["NONE"] });
     }
     if let Some(signal) = parsed.get("stop-signal") {
         body["StopSignal"] = json!(signal);

@@ -1,0 +1,206 @@
+//! The flags, in the groups under which the help shows them.
+
+use super::Takes::{Many, Nothing, One};
+use super::{Flag, Group, Takes};
+
+/// The heading of flags that need none of their own.
+pub(super) const FLAGS: &str = "Flags";
+
+pub(super) const fn flag(long: &'static str, short: Option<char>, takes: Takes, help: &'static str) -> Flag {
+    Flag { long, short, takes, help }
+}
+
+pub(super) const fn group(heading: &'static str, flags: &'static [Flag]) -> Group {
+    Group { heading, flags }
+}
+
+pub(super) const NAME: Group = group(
+    "Name and image",
+    &[
+        flag("name", None, One("NAME"), "Give the container this name instead of a made-up one"),
+        flag("label", Some('l'), Many("KEY=VALUE"), "Attach a label"),
+        flag("label-file", None, Many("FILE"), "Attach labels from a file, one a line"),
+        flag("cidfile", None, One("FILE"), "Write the container's id to a file"),
+        flag(
+            "pull",
+            None,
+            One("WHEN"),
+            "missing or never; neither pulls, as there is no registry client yet",
+        ),
+        flag("platform", None, One("OS/ARCH"), "Refuse an image that is made for another platform"),
+        flag("quiet", Some('q'), Nothing, "Say nothing about pulling the image"),
+    ],
+);
+pub(super) const PROCESS: Group = group(
+    "The process",
+    &[
+        flag(
+            "env",
+            Some('e'),
+            Many("NAME=VALUE"),
+            "Set a variable of the environment; NAME alone takes ours",
+        ),
+        flag("env-file", None, Many("FILE"), "Set variables from a file, one a line"),
+        flag("workdir", Some('w'), One("PATH"), "Start in this directory"),
+        flag("user", Some('u'), One("USER[:GROUP]"), "Run as this user"),
+        flag("group-add", None, Many("GROUP"), "Add a group to the user's own"),
+        flag("entrypoint", None, One("PROGRAM"), "Run this instead of the image's entry point"),
+        flag("init", None, Nothing, "Run a small init that reaps orphans and passes signals on"),
+        flag("interactive", Some('i'), Nothing, "Keep standard input open"),
+        flag("tty", Some('t'), Nothing, "Give it a terminal"),
+        flag("stop-signal", None, One("SIGNAL"), "The signal that asks it to end"),
+        flag("stop-timeout", None, One("SECONDS"), "Seconds between that signal and SIGKILL"),
+        flag("restart", None, One("POLICY"), "Start it again: no, on-failure[:MAX], always, unless-stopped"),
+        flag("rm", None, Nothing, "Remove it once it has ended"),
+        flag("hostname", Some('h'), One("NAME"), "Its host name"),
+        flag("domainname", None, One("NAME"), "Its NIS domain name"),
+        flag("ulimit", None, Many("NAME=SOFT[:HARD]"), "A resource limit of its processes"),
+        flag("oom-score-adj", None, One("NUMBER"), "Adjust which process dies first when memory runs out"),
+        flag("no-healthcheck", None, Nothing, "Do not check the health that the image defines"),
+    ],
+);
+pub(super) const STORAGE: Group = group(
+    "Files and devices",
+    &[
+        flag("volume", Some('v'), Many("[SOURCE:]PATH[:OPTIONS]"), "Show a directory of the host at a path"),
+        flag("mount", None, Many("SPEC"), "The same in words: type=bind,source=…,target=…[,readonly]"),
+        flag("tmpfs", None, Many("PATH[:OPTIONS]"), "Show memory at a path"),
+        flag("read-only", None, Nothing, "Make the root file system read-only"),
+        flag("shm-size", None, One("BYTES"), "Size of /dev/shm"),
+        flag("device", None, Many("DEVICE[:PATH[:rwm]]"), "Show a device of the host"),
+    ],
+);
+pub(super) const NETWORK: Group = group(
+    "Network",
+    &[
+        flag("publish", Some('p'), Many("[IP:][PORT:]PORT[/udp]"), "Let the host answer for a port"),
+        flag(
+            "publish-all",
+            Some('P'),
+            Nothing,
+            "Let the host answer for every exposed port, each on a free one",
+        ),
+        flag("expose", None, Many("PORT"), "Say that it listens on a port"),
+        flag("network", None, One("MODE"), "bridge, host, none, or container:NAME"),
+        flag("net", None, One("MODE"), "The same"),
+        flag("add-host", None, Many("NAME:IP"), "Add a line to /etc/hosts"),
+        flag("dns", None, Many("IP"), "Ask this name server"),
+        flag("dns-search", None, Many("DOMAIN"), "Search this domain"),
+        flag("dns-option", None, Many("OPTION"), "Set an option of the resolver"),
+        flag("mac-address", None, One("ADDRESS"), "Its hardware address"),
+    ],
+);
+pub(super) const LIMITS: Group = group(
+    "Limits",
+    &[
+        flag("memory", Some('m'), One("BYTES"), "Limit of memory"),
+        flag("memory-swap", None, One("BYTES"), "Limit of memory and swap together, -1 for any"),
+        flag("memory-reservation", None, One("BYTES"), "Memory that is left to it under pressure"),
+        flag(
+            "oom-kill-disable",
+            None,
+            Nothing,
+            "Let it wait instead of dying when memory runs out (cgroup v1)",
+        ),
+        flag("cpus", None, One("NUMBER"), "How many CPUs it may use"),
+        flag("cpu-shares", Some('c'), One("NUMBER"), "Its share beside others, 1024 is usual"),
+        flag("cpu-period", None, One("MICROSECONDS"), "Period of the CPU limit"),
+        flag("cpu-quota", None, One("MICROSECONDS"), "CPU time in a period"),
+        flag("cpuset-cpus", None, One("LIST"), "CPUs it may use: 0-2,7"),
+        flag("cpuset-mems", None, One("LIST"), "Memory nodes it may use"),
+        flag("pids-limit", None, One("NUMBER"), "Limit of processes and threads"),
+    ],
+);
+pub(super) const ISOLATION: Group = group(
+    "Isolation",
+    &[
+        flag("pid", None, One("MODE"), "Processes: host, or container:NAME"),
+        flag("ipc", None, One("MODE"), "Shared memory: private, host, or container:NAME"),
+        flag("uts", None, One("MODE"), "Host name: host"),
+        flag("cgroupns", None, One("MODE"), "Control groups: private or host"),
+        flag("cap-add", None, Many("NAME"), "Give a capability"),
+        flag("cap-drop", None, Many("NAME"), "Take a capability away"),
+        flag("privileged", None, Nothing, "Allow everything, and show all devices"),
+        flag("security-opt", None, Many("OPTION"), "no-new-privileges, seccomp=unconfined, seccomp=FILE"),
+        flag("sysctl", None, Many("NAME=VALUE"), "A kernel setting inside"),
+        flag("log-driver", None, One("NAME"), "local, or none to keep nothing"),
+        flag("log-opt", None, Many("NAME=VALUE"), "max-size, max-file"),
+    ],
+);
+pub(super) const RUN_ONLY: Group = group(
+    "This terminal",
+    &[
+        flag("detach", Some('d'), Nothing, "Do not wait for it; print its id"),
+        flag("attach", Some('a'), Many("STREAM"), "Take part in stdin, stdout or stderr"),
+        flag("detach-keys", None, One("KEYS"), "Keys that leave it running, ctrl-p,ctrl-q by default"),
+        flag("sig-proxy", None, One("BOOL"), "Pass signals on to it: true or false"),
+    ],
+);
+pub(super) const FILTER: Group =
+    group(FLAGS, &[flag("filter", Some('f'), Many("NAME=VALUE"), "Show only what fits")]);
+pub(super) const FORMAT: Group = group(
+    FLAGS,
+    &[flag("format", None, One("TEMPLATE"), "Show in this form: table, json, or a Go template")],
+);
+pub(super) const INSPECT_FORMAT: Group = group(
+    FLAGS,
+    &[
+        flag("format", Some('f'), One("TEMPLATE"), "Show in this form: json, or a Go template"),
+        flag("size", Some('s'), Nothing, "Measure sizes too"),
+        flag("type", None, One("KIND"), "container or image"),
+    ],
+);
+pub(super) const QUIET: Group = group(
+    FLAGS,
+    &[
+        flag("quiet", Some('q'), Nothing, "Show ids only"),
+        flag("no-trunc", None, Nothing, "Show everything in full length"),
+    ],
+);
+pub(super) const STOP: Group = group(
+    FLAGS,
+    &[
+        flag("time", Some('t'), One("SECONDS"), "Seconds until SIGKILL, -1 for never"),
+        flag("timeout", None, One("SECONDS"), "The same"),
+        flag("signal", Some('s'), One("SIGNAL"), "The signal to send first"),
+    ],
+);
+pub(super) const EXEC: Group = group(
+    FLAGS,
+    &[
+        flag("detach", Some('d'), Nothing, "Do not wait for it"),
+        flag("detach-keys", None, One("KEYS"), "Keys that leave it running"),
+        flag("env", Some('e'), Many("NAME=VALUE"), "Set a variable of the environment"),
+        flag("env-file", None, Many("FILE"), "Set variables from a file"),
+        flag("interactive", Some('i'), Nothing, "Keep standard input open"),
+        flag("privileged", None, Nothing, "Give it all capabilities"),
+        flag("tty", Some('t'), Nothing, "Give it a terminal"),
+        flag("user", Some('u'), One("USER[:GROUP]"), "Run as this user"),
+        flag("workdir", Some('w'), One("PATH"), "Start in this directory"),
+    ],
+);
+pub(super) const DAEMON: Group = group(
+    FLAGS,
+    &[
+        flag("data-root", None, One("DIRECTORY"), "Where images and containers are kept [/var/lib/bocage]"),
+        flag(
+            "exec-root",
+            None,
+            One("DIRECTORY"),
+            "Where sockets and states of this boot are kept [/run/bocage]",
+        ),
+        flag(
+            "host",
+            Some('H'),
+            Many("ADDRESS"),
+            "Listen here: unix:///path or tcp://127.0.0.1:PORT [EXEC-ROOT/bocage.sock]",
+        ),
+        flag(
+            "tcp-without-tls",
+            None,
+            Nothing,
+            "Allow tcp:// on a loopback address: every local user can then be root",
+        ),
+        flag("log-level", Some('l'), One("LEVEL"), "error, warn, info, debug or trace [info]"),
+    ],
+);

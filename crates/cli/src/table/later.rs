@@ -1,0 +1,37 @@
+//! `docker`'s commands that there are not yet: each "not yet" says why, and what does the job until then.
+
+/// The first word of a command line, and what is told about it.
+pub(crate) const COMMANDS: &[(&str, &str)] = &[
+    ("build", "build it elsewhere and take it in: docker save NAME | bocage load"),
+    ("builder", "nothing is built yet, so there is nothing to manage"),
+    ("buildx", "build it elsewhere and take it in: docker save NAME | bocage load"),
+    ("checkpoint", "a container that must wait can be frozen: bocage pause NAME"),
+    ("commit", "write down what was changed and make the image anew"),
+    ("compose", "start each container with bocage run"),
+    ("config", "hand a file to the container: -v FILE:/PATH:ro"),
+    ("context", "choose the daemon with -H, BOCAGE_HOST or DOCKER_HOST"),
+    ("cp", "send the files through tar: tar c FILE | bocage exec -i NAME tar x -C /PATH"),
+    ("diff", "bocage ps --size tells how much was changed"),
+    ("export", "send the files through tar: bocage exec NAME tar c / > FILE"),
+    ("login", "no registry is spoken to yet; bocage load takes images from archives"),
+    ("logout", "no registry is spoken to yet; bocage load takes images from archives"),
+    ("manifest", "no registry is spoken to yet; bocage load takes images from archives"),
+    ("network", "there are bridge, host and none: bocage run --network"),
+    ("node", "there is one machine so far"),
+    ("plugin", "there are no plugins"),
+    ("pull", "no registry is spoken to yet: docker save NAME | bocage load, or bocage load -i FILE"),
+    ("push", "no registry is spoken to yet; bocage save writes an archive"),
+    ("search", "no registry is spoken to yet"),
+    ("secret", "hand a file to the container: -v FILE:/PATH:ro"),
+    ("service", "start each container with bocage run"),
+    ("stack", "start each container with bocage run"),
+    ("swarm", "there is one machine so far"),
+    ("trust", "no registry is spoken to yet"),
+    ("update", "limits are given when a container is made: bocage run --memory, --cpus, --restart"),
+    ("volume", "mount a directory of the host: -v /DIRECTORY:/PATH"),
+];
+
+/// Why there is no such command yet.
+pub(crate) fn why(word: &str) -> Option<&'static str> {
+    COMMANDS.iter().find(|(name, _)| *name == word).map(|(_, why)| *why)
+}
