@@ -82,10 +82,14 @@ impl Execs {
 
     pub(crate) fn inspect(&self, id: &str) -> Result<ExecState, Error> {
         self.with(id, |entry| {
-            let (running, exit_code, pid) = match entry.state {
+            let (running, exit_code, pid) = match &entry.state {
                 State::Created => (false, None, 0),
-                State::Running { pid, .. } => (true, None, pid),
-                State::Ended { code } => (false, Some(code), 0),
+                // A client asks as soon as its stream has ended, which may be before we have heard: the shim has written it.
+                State::Running { pid, shim } => match shim.status().and_then(|status| status.exit) {
+                    Some(exit) => (false, Some(i64::from(exit.code)), 0),
+                    None => (true, None, *pid),
+                },
+                State::Ended { code } => (false, Some(*code), 0),
             };
             let (container, request) = (entry.container, entry.request.clone());
             Ok(ExecState { id: entry.id, container, request, running, exit_code, pid })
