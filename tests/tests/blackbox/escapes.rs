@@ -99,25 +99,50 @@ rows! {
     /// CVE-2021-30465 and its kin: links of the image at the places where the engine mounts and writes.
     fn links_of_an_image_lead_nowhere(node, cli) needs ["busybox"] {
         let home = node.home();
-        let victim = victim(&home);
-        let links = [("etc", &*victim), ("tmp", &*victim), ("data", &*victim), ("mnt", Path::new("/proc"))];
-        image_with_links(&cli, &home, &links);
-        let given = home.join("given");
+        let (victim, given) = (victim(&home), home.join("given"));
         fs::create_dir(&given).unwrap();
-        let flags: [&[&str]; 4] = [
-            &[],
-            &["-v", &format!("{}:/data", given.display())],
-            &["-v", &format!("{}:/data/deep/er", given.display())],
-            &["--tmpfs", "/tmp/new", "-w", "/data/work"],
+        let links = [("tmp", &*victim), ("data", &*victim), ("up", Path::new("../../../../../../../../..")), ("run-too", Path::new("/run"))];
+        image_with_links(&cli, &home, &links);
+        let volume = |place: &str| format!("{}:{place}", given.display());
+        let below_up = volume(&format!("/up{}", victim.display()));
+        let flags: [&[&str]; 5] = [
+            &["-v", &volume("/data")],
+            &["-v", &volume("/data/deep/er")],
+            &["-v", &below_up],
+            &["--tmpfs", "/tmp/new"],
+            &["-w", "/data/work"],
         ];
         for flags in flags {
-            let said = cli.run(&[&["run", "--rm"], flags, &["hostile", "sh", "-c", "echo x > /etc/file; true"]].concat());
+            let said = cli.run(&[&["run", "--rm"], flags, &["hostile", "sh", "-c", "echo x > /data/file; true"]].concat());
             is_untouched(&victim);
             assert!(said.code == 0 || !said.err.is_empty(), "{said:?}");
         }
-        // A mount over /proc by way of a link would hide what is masked there.
-        let said = cli.run(&["run", "--rm", "-v", &format!("{}:/mnt", given.display()), "hostile", "ls", "/proc/self/status"]);
-        assert!(said.code != 0 || said.out.contains("/proc/self/status"), "{said:?}");
+        // A link that stays inside is followed there.
+        let mounts = cli.ok(&["run", "--rm", "-v", &volume("/run-too/app"), "hostile", "cat", "/proc/self/mountinfo"]);
+        assert!(mounts.contains(" /run/app "), "{mounts}");
+    }
+
+    /// The same, where the engine writes its own files.
+    fn links_of_an_image_in_place_of_etc_lead_nowhere(node, cli) needs ["busybox"] {
+        let home = node.home();
+        let victim = victim(&home);
+        image_with_links(&cli, &home, &[("etc", &*victim)]);
+        let said = cli.run(&["run", "--rm", "hostile", "sh", "-c", "echo x > /etc/file; true"]);
+        is_untouched(&victim);
+        assert!(said.code == 0 || !said.err.is_empty(), "{said:?}");
+    }
+
+    /// CVE-2019-16884: a volume over `/proc`, by name or by a link of the image, would hide what is masked there.
+    fn nothing_is_mounted_over_proc(node, cli) needs ["busybox"] {
+        let home = node.home();
+        let given = home.join("given");
+        fs::create_dir(&given).unwrap();
+        image_with_links(&cli, &home, &[("mnt", Path::new("/proc"))]);
+        for place in ["/proc", "/mnt", "/proc/sys", "/mnt/sys"] {
+            let said = cli.run(&["run", "--rm", "-v", &format!("{}:{place}", given.display()), "hostile", "true"]);
+            assert!(said.code > 124 && said.err.contains("/proc"), "{place}: {said:?}");
+        }
+        assert_eq!(cli.ok(&["ps", "-a", "-q"]), "");
     }
 
     /// CVE-2025-31133 and its kin: `/dev` and `/proc` themselves are links.
