@@ -34,16 +34,23 @@ impl Body {
 
     /// What a reader gives.
     pub(crate) fn reader(reader: Box<dyn AsyncRead + Send + Unpin>) -> Body {
-        Body::parts(stream::unfold(Some(reader), |reader| async {
-            let mut reader = reader?;
-            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-            match reader.read_buf(&mut chunk).await {
-                Ok(0) => None,
-                Ok(_) => Some((Ok(chunk.freeze()), Some(reader))),
-                Err(error) => Some((Err(error), None)),
-            }
-        }))
+        Body::parts(reader_parts(reader))
     }
+}
+
+/// What a reader gives, part by part, up to its end or its first error.
+pub(crate) fn reader_parts(
+    reader: impl AsyncRead + Send + Unpin,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Some(reader), |reader| async {
+        let mut reader = reader?;
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+        match reader.read_buf(&mut chunk).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(chunk.freeze()), Some(reader))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
 }
 
 impl hyper::body::Body for Body {

@@ -8,16 +8,18 @@
 //! The client's half-close ends the process's input; the end of the output ends the session. A client that did not ask for
 //! an upgrade gets the output as a body that ends with the connection, and has no way to send input.
 
-use crate::body::Body;
+use crate::body::{Body, reader_parts};
 use crate::detach::DetachKeys;
 use crate::server::{Answer, Connection, typed};
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use platform::{Error, Stream};
 use std::io::{self, Cursor};
+use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
@@ -36,27 +38,19 @@ pub(crate) struct Session {
     pub(crate) input: bool,
     /// The keys to leave with.
     pub(crate) keys: DetachKeys,
+    /// Opens the stream to the process, once the client knows that the connection is its own.
+    pub(crate) open: Opening,
+    /// Waited for between the end of the output and the end of the session.
+    pub(crate) ended: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// Gives the connection over to `stream`.
-pub(crate) fn hijack(
-    headers: &HeaderMap,
-    upgrade: Option<OnUpgrade>,
-    session: Session,
-    stream: Box<dyn Stream>,
-) -> Answer {
+/// What opens a stream.
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Error>> + Send>>;
+
+/// Gives the connection over to a session.
+pub(crate) async fn hijack(headers: &HeaderMap, upgrade: Option<OnUpgrade>, session: Session) -> Answer {
     let Some(upgrade) = upgrade.filter(|_| headers.contains_key("upgrade")) else {
-        if session.input {
-            return Err(Error::not_supported(
-                "standard input without an upgraded connection is not supported yet: send `Connection: Upgrade` and \
-                 `Upgrade: tcp`",
-            ));
-        }
-        let mut response =
-            typed(Response::new(Body::reader(Box::new(stream))), "application/vnd.docker.raw-stream");
-        // The older version has no chunks: what follows is the bare stream, up to the connection's end.
-        *response.version_mut() = Version::HTTP_10;
-        return Ok(response);
+        return without_upgrade(session).await;
     };
     let content_type = if !session.terminal && session.version >= FRAMES_NAMED_SINCE {
         "application/vnd.docker.multiplexed-stream"
@@ -66,7 +60,7 @@ pub(crate) fn hijack(
     tokio::spawn(async move {
         match upgrade.await {
             Ok(client) => match client.downcast::<TokioIo<Box<dyn Connection>>>() {
-                Ok(Parts { io, read_buf, .. }) => carry(io.into_inner(), read_buf, stream, session).await,
+                Ok(Parts { io, read_buf, .. }) => carry(io.into_inner(), read_buf, session).await,
                 Err(_) => tracing::error!("a connection that was taken over is none of this server's"),
             },
             Err(error) => tracing::debug!(error = %base::Chain(&error), "a connection was not taken over"),
@@ -79,10 +73,41 @@ pub(crate) fn hijack(
     Ok(response)
 }
 
+/// The output as a body.
+async fn without_upgrade(session: Session) -> Answer {
+    if session.input {
+        return Err(Error::not_supported(
+            "standard input without an upgraded connection is not supported yet: send `Connection: Upgrade` and \
+             `Upgrade: tcp`",
+        ));
+    }
+    let stream = session.open.await?;
+    let ended = session.ended;
+    let end = stream::once(async move {
+        ended.await;
+        Ok(Bytes::new())
+    });
+    let body = Body::parts(reader_parts(stream).chain(end));
+    let mut response = typed(Response::new(body), "application/vnd.docker.raw-stream");
+    // The older version has no chunks: what follows is the bare stream, up to the connection's end.
+    *response.version_mut() = Version::HTTP_10;
+    Ok(response)
+}
+
 /// Carries both directions until the output ends, the client leaves, or either side is gone. `early` is what the client sent
 /// before the connection was taken over.
-async fn carry(client: Box<dyn Connection>, early: Bytes, stream: Box<dyn Stream>, session: Session) {
+async fn carry(mut client: Box<dyn Connection>, early: Bytes, mut session: Session) {
+    let stream = match (&mut session.open).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            // The client may be gone already; there is nobody to tell.
+            let _ = client.write_all(&told(&error, session.terminal)).await;
+            let _ = client.shutdown().await;
+            return;
+        }
+    };
     let watch = client.watch();
+    let ended = std::mem::replace(&mut session.ended, Box::pin(std::future::ready(())));
     let (from_client, mut to_client) = tokio::io::split(client);
     let from_client = Cursor::new(early).chain(from_client);
     let (mut from_process, to_process) = tokio::io::split(stream);
@@ -100,6 +125,7 @@ async fn carry(client: Box<dyn Connection>, early: Bytes, stream: Box<dyn Stream
                 return;
             }
         }
+        ended.await;
     };
     tokio::select! {
         () = input => {}
@@ -107,6 +133,18 @@ async fn carry(client: Box<dyn Connection>, early: Bytes, stream: Box<dyn Stream
     }
     // Either side may be gone already; there is nobody to tell.
     let _ = to_client.shutdown().await;
+}
+
+/// An error as the process's own output would come.
+fn told(error: &Error, terminal: bool) -> Vec<u8> {
+    let text = format!("{}\r\n", error.message);
+    let mut out = Vec::new();
+    if !terminal {
+        out.extend_from_slice(&[1, 0, 0, 0]);
+        out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    out.extend_from_slice(text.as_bytes());
+    out
 }
 
 /// Waits until the peer has closed both directions, for ever where that is not told.

@@ -272,8 +272,11 @@ async fn a_program_that_cannot_be_run_is_told_in_the_stream() {
     let (stream, head) = take_over(&server, &path, true, r#"{"Detach":false}"#).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(&rest(stream).await[8..], b"OCI runtime exec failed: no such file\r\n");
-    assert_eq!(server.post(&path, &json!({"Detach": true})).await.status, 400);
     assert_eq!(server.get(&format!("/exec/{EXEC}/json")).await.json()["ExitCode"], 3);
+    let again = server.post(&path, &json!({"Detach": true})).await;
+    assert_eq!(again.message(), format!("Error: Exec command {EXEC} has already run"));
+    *server.node.exec_exit.lock().unwrap() = None;
+    assert_eq!(server.post(&path, &json!({"Detach": true})).await.status, 400);
 }
 
 #[tokio::test]

@@ -28,7 +28,15 @@ pub(crate) async fn attach(call: Call) -> Answer {
     let streams =
         Streams { stdin: flag("stdin") && spec.open_stdin, stdout: flag("stdout"), stderr: flag("stderr") };
     let request = AttachRequest { streams, logs: flag("logs"), stream: flag("stream") };
-    let session = Session { version: call.version, terminal: spec.terminal, input: streams.stdin, keys };
+    // Attached before the answer goes out: a start that follows is not missed.
     let stream = call.doors.node.attach(name, request).await?;
-    hijack(&call.headers, call.upgrade, session, stream)
+    let session = Session {
+        version: call.version,
+        terminal: spec.terminal,
+        input: streams.stdin,
+        keys,
+        open: Box::pin(std::future::ready(Ok(stream))),
+        ended: Box::pin(std::future::ready(())),
+    };
+    hijack(&call.headers, call.upgrade, session).await
 }

@@ -8,11 +8,15 @@ use crate::to_model;
 use crate::wire::exec::ExecProcess;
 use crate::wire::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdAnswer};
 use hyper::StatusCode;
-use platform::{Error, ExecRequest, Kind, Stream, Streams};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use platform::{Doors, Error, Event, ExecRequest, Stream, Streams};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 /// The first version in which a terminal's first size is said with the request.
 const CONSOLE_SIZE_SINCE: u32 = 42;
+/// How long the end of a session waits for the exit code.
+const EXIT_CODE_WAIT: Duration = Duration::from_secs(1);
 
 pub(crate) async fn create(mut call: Call) -> Answer {
     let request: ExecCreateRequest = call.json().await?.unwrap_or_default();
@@ -40,44 +44,54 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     json(StatusCode::CREATED, &IdAnswer { id: id.to_string() })
 }
 
+/// The program is started once the client knows that the connection is its own: some clients lose what comes
+/// together with the answer's head. Why a program cannot be run is then told in the stream, as dockerd does, and
+/// clients learn its exit code from inspection.
 pub(crate) async fn start(mut call: Call) -> Answer {
     let request: ExecStartRequest = call.json().await?.unwrap_or_default();
-    let id = &call.parameter;
-    let exec = call.doors.node.exec_inspect(id).await?.request;
+    let id = call.parameter.clone();
+    let state = call.doors.node.exec_inspect(&id).await?;
+    if state.running {
+        return Err(Error::conflict(format!("Error: Exec command {id} is already running")));
+    }
+    if state.exit_code.is_some() {
+        return Err(Error::conflict(format!("Error: Exec command {id} has already run")));
+    }
+    let exec = state.request;
     let given = request.console_size.filter(|_| exec.terminal && call.version >= CONSOLE_SIZE_SINCE);
     let size = given.filter(|size| *size != (0, 0)).map(to_model::size);
+    if request.detach {
+        call.doors.node.exec_start(&id, false, size).await?;
+        return Ok(empty(StatusCode::OK));
+    }
     let session = Session {
         version: call.version,
         terminal: exec.terminal,
-        input: exec.streams.stdin && !request.detach,
+        input: exec.streams.stdin,
         keys: DetachKeys::parse(&exec.detach_keys)?,
+        ended: Box::pin(ended(call.doors.clone(), id.clone(), call.doors.control.events())),
+        open: Box::pin(open(call.doors, id, size)),
     };
-    match call.doors.node.exec_start(id, !request.detach, size).await {
-        Ok(Some(stream)) => hijack(&call.headers, call.upgrade, session, stream),
-        Ok(None) => Ok(empty(StatusCode::OK)),
-        // Clients learn from the stream why a program could not be run, and from inspection its exit code.
-        Err(error) if !request.detach && matches!(error.kind, Kind::Invalid | Kind::Failed) => {
-            let stream = told(&error, exec.terminal).await?;
-            hijack(&call.headers, call.upgrade, session, stream)
-        }
-        Err(error) => Err(error),
-    }
+    hijack(&call.headers, call.upgrade, session).await
 }
 
-/// A stream that says why there is none.
-async fn told(error: &Error, terminal: bool) -> Result<Box<dyn Stream>, Error> {
-    let text = format!("{}\r\n", error.message);
-    let header = [1, 0, 0, 0, 0, 0, 0, 0];
-    let (mut ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(header.len() + text.len());
-    let failed = |error: std::io::Error| Error::failed(format!("tell why a program was not run: {error}"));
-    if !terminal {
-        let mut header = header;
-        header[4..].copy_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-        ours.write_all(&header).await.map_err(failed)?;
-    }
-    ours.write_all(text.as_bytes()).await.map_err(failed)?;
-    drop(ours);
-    Ok(Box::new(theirs))
+async fn open(doors: Doors, id: String, size: Option<(u16, u16)>) -> Result<Box<dyn Stream>, Error> {
+    let stream = doors.node.exec_start(&id, true, size).await?;
+    stream.ok_or_else(|| Error::failed(format!("the exec {id} was started without its streams")))
+}
+
+/// Waits, within a bound, until the exit code is known: clients ask for it as soon as the stream has ended.
+async fn ended(doors: Doors, id: String, mut events: broadcast::Receiver<Event>) {
+    let known = async {
+        while doors.node.exec_inspect(&id).await.is_ok_and(|state| state.running) {
+            // Whatever happens is a reason to look again; an exec's end is among it.
+            if let Err(RecvError::Closed) = events.recv().await {
+                return;
+            }
+        }
+    };
+    // A process that closed its streams and goes on is not waited for.
+    let _ = tokio::time::timeout(EXIT_CODE_WAIT, known).await;
 }
 
 pub(crate) async fn resize(call: Call) -> Answer {

@@ -36,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) phase: Mutex<Phase>,
     pub(crate) terminal_exec: bool,
     pub(crate) exec_error: Option<Error>,
+    pub(crate) exec_exit: Mutex<Option<i64>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) ends: tokio::sync::watch::Sender<Option<i64>>,
     /// Streams that are open.
@@ -52,6 +53,7 @@ impl Default for Node {
             phase: Mutex::new(Phase::Running { pid: 42 }),
             terminal_exec: false,
             exec_error: None,
+            exec_exit: Mutex::default(),
             events: broadcast::Sender::new(16),
             ends: tokio::sync::watch::Sender::new(None),
             sessions: Arc::default(),
@@ -254,6 +256,7 @@ impl platform::Node for Node {
         size: Option<(u16, u16)>,
     ) -> Answer<'a, Option<Box<dyn Stream>>> {
         self.ask(format!("exec start {attach} {size:?}"));
+        *self.exec_exit.lock().unwrap() = Some(3);
         ready(match &self.exec_error {
             Some(error) => Err(error.clone()),
             None => Ok(attach.then(|| Box::new(echo(&self.sessions)) as Box<dyn Stream>)),
@@ -277,7 +280,7 @@ impl platform::Node for Node {
             container: CONTAINER.parse().unwrap(),
             request,
             running: false,
-            exit_code: Some(3),
+            exit_code: *self.exec_exit.lock().unwrap(),
             pid: 0,
         }))
     }
