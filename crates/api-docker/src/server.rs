@@ -43,8 +43,8 @@ pub(crate) const VERSION_MIN: u32 = 24;
 const JSON_BODY_BYTES_MAX: usize = 4 << 20;
 /// Connections served at a time on one listener; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
-/// How long a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to send its request's head, and a connection may lie idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long is waited after an accept that failed, for instance for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

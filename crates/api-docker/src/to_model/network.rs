@@ -38,6 +38,13 @@ pub(super) fn convert(
         }
     }
     spec.publish_all = host.publish_all_ports;
+    if matches!(spec.network, NetworkMode::Host | NetworkMode::None)
+        && (spec.publish_all || !spec.ports.is_empty())
+    {
+        warnings.push(format!("Published ports are discarded when using {mode} network mode"));
+        spec.ports.clear();
+        spec.publish_all = false;
+    }
     spec.dns = host.dns.iter().map(|text| address(text, "DNS server")).collect::<Result<_, _>>()?;
     spec.dns_search.clone_from(&host.dns_search);
     spec.dns_options.clone_from(&host.dns_options);

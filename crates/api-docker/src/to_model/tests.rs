@@ -88,6 +88,93 @@ fn ports_may_be_ranges_on_both_sides() {
 }
 
 #[test]
+fn ports_on_the_hosts_own_network_are_discarded_with_a_warning() {
+    let body = json!({"Image": "x", "HostConfig": {"NetworkMode": "host", "PortBindings": {"80/tcp": [{}]}}});
+    let (spec, warnings) = convert(body).unwrap();
+    assert!(spec.ports.is_empty());
+    assert_eq!(warnings, ["Published ports are discarded when using host network mode"]);
+}
+
+#[test]
+fn a_hardware_address_comes_from_either_place() {
+    let mac = |body: Value| convert(body).map(|(spec, warnings)| (spec.mac, warnings.len()));
+    let of_endpoint = json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"default": {"MacAddress": "02:00:00:00:00:0a"}}}});
+    assert_eq!(mac(of_endpoint), Ok((Some([2, 0, 0, 0, 0, 10]), 0)));
+    assert_eq!(mac(json!({"Image": "x", "MacAddress": "02:00:00:00:00:0a"})).unwrap().1, 1);
+    assert_eq!(mac(json!({"Image": "x", "MacAddress": "02:00"})).unwrap_err(), "invalid MAC address: 02:00");
+    let two = json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"bridge": {}, "host": {}}}});
+    assert!(mac(two).unwrap_err().contains("more than one network is not supported yet: bridge, host"));
+}
+
+#[test]
+fn what_cannot_go_with_another_containers_network_is_refused() {
+    let with = |key: &str, value: Value| {
+        let mut body = json!({"Image": "x", "HostConfig": {"NetworkMode": "container:web"}});
+        body[key] = value;
+        convert(body).map(|(spec, _)| spec.network)
+    };
+    assert_eq!(with("User", json!("")), Ok(NetworkMode::Container("web".to_owned())));
+    let message = "conflicting options: hostname and the container type network mode";
+    assert_eq!(with("Hostname", json!("x")).unwrap_err(), message);
+    let message = "conflicting options: port exposing and the container type network mode";
+    assert_eq!(with("ExposedPorts", json!({"80/tcp": {}})).unwrap_err(), message);
+}
+
+#[test]
+fn namespaces_are_shared_as_named_or_refused() {
+    let spec =
+        host(json!({"PidMode": "host", "IpcMode": "container:a", "UTSMode": "", "CgroupnsMode": "host"}))
+            .unwrap();
+    assert_eq!((spec.pid, spec.ipc), (Sharing::Host, Sharing::Container("a".to_owned())));
+    assert_eq!((spec.uts, spec.cgroup), (Sharing::Private, Sharing::Host));
+    assert_eq!(host(json!({"PidMode": "private"})).unwrap_err(), "invalid PID mode: private");
+    assert_eq!(host(json!({"PidMode": "container:"})).unwrap_err(), "invalid PID mode: container:");
+    assert!(host(json!({"IpcMode": "none"})).unwrap_err().contains("is not supported yet"));
+}
+
+#[test]
+fn logs_are_bounded_as_asked_and_never_unbounded() {
+    let log = |config: Value| convert(json!({"Image": "x", "HostConfig": {"LogConfig": config}}));
+    let (spec, _) = log(json!({"Type": "json-file", "Config": {"max-size": "2m", "max-file": "3"}})).unwrap();
+    assert_eq!((spec.log.file_bytes_max, spec.log.files_max, spec.log.none), (2 << 20, 3, false));
+    assert!(log(json!({"Type": "none"})).unwrap().0.log.none);
+    assert_eq!(log(json!({"Type": "", "Config": {"max-size": "-1"}})).unwrap().1.len(), 1);
+    assert!(
+        log(json!({"Type": "syslog"}))
+            .unwrap_err()
+            .starts_with("HostConfig.LogConfig.Type \"syslog\" is not")
+    );
+    assert!(log(json!({"Config": {"max-file": "0"}})).unwrap_err().contains("invalid value"));
+}
+
+#[test]
+fn long_mounts_are_checked_in_dockers_words() {
+    let mount = |fields: Value| host(json!({"Mounts": [fields]})).map(|mut spec| spec.mounts.remove(0));
+    let bind = mount(json!({"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true})).unwrap();
+    assert!(
+        matches!(bind.source, MountSource::Bind { create: false, recursive: true, .. }) && bind.read_only
+    );
+    for (fields, message) in [
+        (
+            json!({"Type": "bind", "Target": "/b"}),
+            "invalid mount config for type \"bind\": field Source must not be empty",
+        ),
+        (json!({"Type": "fly", "Target": "/b"}), "invalid mount config for type \"fly\": mount type unknown"),
+        (
+            json!({"Type": "tmpfs", "Target": "/b", "BindOptions": {}}),
+            "BindOptions must not be specified on mount type \"tmpfs\"",
+        ),
+    ] {
+        assert_eq!(mount(fields).unwrap_err(), message);
+    }
+    let size = mount(
+        json!({"Type": "tmpfs", "Target": "/b", "TmpfsOptions": {"SizeBytes": 9, "Options": [["noexec"]]}}),
+    );
+    let source = MountSource::Tmpfs { size_bytes: Some(9), mode: None, options: vec!["noexec".to_owned()] };
+    assert_eq!(size.unwrap().source, source);
+}
+
+#[test]
 fn security_options_are_known_or_refused() {
     let security = |option: &str| host(json!({"SecurityOpt": [option]})).map(|spec| spec.security);
     assert!(security("no-new-privileges:true").unwrap().no_new_privileges);
