@@ -6,12 +6,15 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that meets the unexpected fails")]
 
+mod archives;
+mod demo;
 mod escapes;
 mod formats;
 mod images;
 mod isolation;
 mod lifecycle;
 mod looking;
+mod many;
 mod network;
 mod resources;
 mod running;
