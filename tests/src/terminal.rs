@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::until_within;
 
@@ -97,6 +97,13 @@ impl Terminal {
         String::from_utf8_lossy(&self.screen.lock().expect("no reader panics")).into_owned()
     }
 
+    /// Whether the terminal is as a shell wants to find it: lines are edited and echoed, ^C is a signal.
+    #[must_use]
+    pub fn is_for_lines(&self) -> bool {
+        let modes = tcgetattr(&self.controller).expect("a terminal has settings").local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
     /// Changes the size of the window.
     pub fn resize(&self, rows: u16, columns: u16) {
         resize(&self.controller, rows, columns);
@@ -105,7 +112,7 @@ impl Terminal {
     /// Waits until the client ends, and returns its exit code.
     ///
     /// # Panics
-    /// Where it goes on; with what is on the screen.
+    /// Where it goes on, with what is on the screen; or where it left the terminal changed.
     pub fn finish(mut self) -> i32 {
         let start = std::time::Instant::now();
         let status = until_within(SCREEN_LIMIT * 2, "the client in the terminal ends", || {
@@ -117,6 +124,7 @@ impl Terminal {
             );
             ended
         });
+        assert!(self.is_for_lines(), "the client left the terminal changed");
         status.code().unwrap_or(-1)
     }
 }

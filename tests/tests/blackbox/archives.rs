@@ -158,6 +158,8 @@ rows! {
         let mut file = fs::OpenOptions::new().append(true).open(changed).unwrap();
         file.write_all(&[0; 512]).unwrap();
         let file = tar(&home.join("layout"), &home.join("changed.tar"));
+        // A layer that is here already is not read again: it must be gone.
+        cli.ok(&["rmi", "busybox", "alpine"]);
         let said = cli.run(&["load", "-i", &file.to_string_lossy()]);
         assert!(said.code == 1 && !said.err.is_empty(), "{said:?}");
         assert!(!cli.ok(&["images"]).contains("laid-out"));

@@ -141,4 +141,19 @@ rows! {
         assert_ne!(said.code, 0);
         assert!(said.err.contains("TTY"), "{said:?}");
     }
+
+    fn a_client_whose_daemon_dies_ends_and_leaves_the_terminal_as_it_was(node, cli) needs ["busybox"] {
+        let mut terminal = cli.terminal(&["run", "-it", "--name", "shell", "busybox", "sh"]);
+        terminal.expect("# ");
+        assert!(!terminal.is_for_lines(), "what is typed goes to the container as it is");
+        node.kill();
+        assert_ne!(terminal.finish(), 0);
+        node.start_again();
+        let mut terminal = cli.terminal(&["attach", "shell"]);
+        terminal.send("\r");
+        terminal.expect("# ");
+        ask(&mut terminal, "echo sum=$((40+2))", "sum=42");
+        terminal.send("exit 5\r");
+        assert_eq!(terminal.finish(), 5);
+    }
 }
