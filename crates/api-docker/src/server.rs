@@ -11,7 +11,7 @@
 
 use crate::body::Body;
 use crate::coverage;
-use crate::table::{self, Operation, Way};
+use crate::table::{self, Handler, Operation, Way};
 use crate::wire::ErrorMessage;
 use base::Clock;
 use bytes::Bytes;
@@ -145,22 +145,14 @@ async fn respond(
 
 async fn dispatch(request: Request<Incoming>, doors: Doors, clock: Clock) -> Answer {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let (version, path) = versioned(path)?;
-    let (operation, parameter) =
-        table::find(parts.method.as_str(), path).ok_or_else(|| Error::not_found("page not found"))?;
-    let handler = match operation.way {
-        Way::Done(handler) => handler,
-        Way::NotYet(why) => {
-            return Err(Error::not_supported(format!("{} is not supported yet: {why}", operation.id)));
+    let routed = match route(&parts) {
+        Ok(routed) => routed,
+        Err(error) => {
+            drain(body).await;
+            return Err(error);
         }
     };
-    let parameter = decode(parameter, false).into_owned();
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    coverage::check_parameters(
-        operation,
-        query.0.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    )?;
+    let Routed { operation, handler, version, parameter, query } = routed;
     let mut extensions = parts.extensions;
     let upgrade = extensions.remove::<OnUpgrade>().filter(|_| parts.headers.contains_key("upgrade"));
     handler(Call {
@@ -175,6 +167,39 @@ async fn dispatch(request: Request<Incoming>, doors: Doors, clock: Clock) -> Ans
         upgrade,
     })
     .await
+}
+
+/// Where a request goes.
+struct Routed {
+    operation: &'static Operation,
+    handler: Handler,
+    version: u32,
+    parameter: String,
+    query: Query,
+}
+
+/// Finds the operation that a request means, and refuses what is not built.
+fn route(parts: &hyper::http::request::Parts) -> Result<Routed, Error> {
+    let (version, path) = versioned(parts.uri.path())?;
+    let (operation, parameter) =
+        table::find(parts.method.as_str(), path).ok_or_else(|| Error::not_found("page not found"))?;
+    let handler = match operation.way {
+        Way::Done(handler) => handler,
+        Way::NotYet(why) => {
+            return Err(Error::not_supported(format!("{} is not supported yet: {why}", operation.id)));
+        }
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let parameters = query.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    coverage::check_parameters(operation, parameters)?;
+    Ok(Routed { operation, handler, version, parameter: decode(parameter, false).into_owned(), query })
+}
+
+/// Reads what a client is still sending before it is refused: one that cannot get rid of its request reads no answer. Who
+/// sends more than a request has is cut off.
+async fn drain(body: Incoming) {
+    // What was wrong with the request is told already.
+    let _ = Limited::new(body, JSON_BODY_BYTES_MAX).collect().await;
 }
 
 /// The minor number of a version `1.x`.
