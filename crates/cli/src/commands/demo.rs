@@ -42,11 +42,13 @@ pub(crate) async fn demo(client: &Client, parsed: &Parsed) -> Result<(), Failure
         }
         printer::line(&format!("  {name}  {url}  started in {millis:.1} ms, its page was fetched"));
     }
-    printer::line(
-        "\nTry next:\n  bocage ps\n  bocage logs bocage-demo-1\n  bocage stats --no-stream\n  docker -H unix:///run/bocage/bocage.sock ps     \
-         (the docker client works too)\n  bocage load -i IMAGE.tar && bocage run -d -p 8080:80 IMAGE\n\nRemove it all:\n  bocage demo --remove\n\
-         \nthree containers answered over HTTP",
-    );
+    printer::line(&format!(
+        "\nTry next:\n  bocage ps\n  bocage logs {first}\n  bocage stats --no-stream\n  docker -H {address} ps   (the docker client \
+         works too)\n  bocage load -i IMAGE.tar && bocage run -d -p 8080:80 IMAGE\n\nRemove it all:\n  bocage demo --remove\n  \
+         bocage daemon stop\n\nthree containers answered over HTTP",
+        first = NAMES[0],
+        address = client.address.text(),
+    ));
     Ok(())
 }
 
