@@ -43,6 +43,9 @@ rows! {
     fn the_images_stop_signal_ends_nginx_at_ease(_node, cli) needs ["nginx"] {
         cli.ok(&["run", "-d", "--name", "web", "nginx"]);
         assert_eq!(cli.inspect("web", "{{.Config.StopSignal}}"), "SIGQUIT");
+        // Before nginx handles the signal, process 1 ignores it, as every process 1 does.
+        let address = cli.inspect("web", "{{.NetworkSettings.Networks.bridge.IPAddress}}");
+        until("nginx answers", || blackbox::page(&format!("http://{address}/")));
         cli.ok(&["stop", "web"]);
         assert_eq!(cli.inspect("web", "{{.State.Status}} {{.State.ExitCode}}"), "exited 0");
     }
