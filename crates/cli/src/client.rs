@@ -200,6 +200,13 @@ impl Client {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// Asks, and gives the answer as it was written.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
+        let response = self.exchange(Method::GET, path, empty(), false).await?;
+        let bytes = self.whole(self.checked(response).await?).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Asks, and reads the answer piece by piece.
     pub(crate) async fn stream(
         &self,

@@ -187,9 +187,9 @@ fn ended(failure: &Failure, entry: Option<&Entry>) -> ExitCode {
         // What the daemon says stands alone, as with `docker`; only `run` puts its own name in front.
         let whose = failure.status.is_some() && entry.is_some_and(|entry| entry.name != "run");
         if whose {
-            printer::note(&failure.message)
+            printer::note(&failure.message);
         } else {
-            printer::error(&failure.message)
+            printer::error(&failure.message);
         }
         if let Some(hint) = &failure.hint {
             printer::note(&format!("hint: {hint}"));

@@ -8,6 +8,9 @@ use crate::table::Parsed;
 use hyper::Method;
 use serde_json::Value;
 
+/// The least width of a column of `top`.
+const TOP_WIDTH_MIN: usize = 20;
+
 /// `POST /containers/NAME/VERB` for each name.
 async fn post_each(client: &Client, parsed: &Parsed, verb: &str, query: &str) -> Result<(), Failure> {
     each(&parsed.operands(), async |name| {
@@ -81,7 +84,7 @@ pub(crate) async fn top(client: &Client, parsed: &Parsed) -> Result<(), Failure>
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     let rows: Vec<Vec<String>> = table["Processes"].as_array().into_iter().flatten().map(strings).collect();
     if !titles.is_empty() {
-        printer::out(&crate::format::table::lay_out(&titles, &rows));
+        printer::out(&crate::format::table::lay_out_wide(&titles, &rows, TOP_WIDTH_MIN));
     }
     Ok(())
 }
@@ -99,22 +102,27 @@ pub(crate) async fn port(client: &Client, parsed: &Parsed) -> Result<(), Failure
         ports.iter().filter(|(inside, _)| wanted.as_ref().is_none_or(|wanted| *inside == wanted))
     {
         for binding in bindings.as_array().into_iter().flatten() {
-            let (host, port) = (
+            let (host, outside) = (
                 binding["HostIp"].as_str().unwrap_or_default(),
                 binding["HostPort"].as_str().unwrap_or_default(),
             );
             let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            lines.push(if wanted.is_some() {
-                format!("{host}:{port}")
-            } else {
-                format!("{inside} -> {host}:{port}")
-            });
+            let number: u32 = inside.split('/').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+            let line = match &wanted {
+                Some(_) => format!("{host}:{outside}"),
+                None => format!("{inside} -> {host}:{outside}"),
+            };
+            lines.push((number, line));
         }
     }
-    match (&wanted, lines.is_empty()) {
-        (Some(wanted), true) => Err(Failure::new(format!("no public port '{wanted}' published for {name}"))),
+    lines.sort();
+    match (operands.get(1), lines.is_empty()) {
+        (Some(wanted), true) => {
+            printer::note(&format!("Error: No public port '{wanted}' published for {name}"));
+            Err(Failure::silent(1))
+        }
         _ => {
-            lines.iter().for_each(|line| printer::line(line));
+            lines.iter().for_each(|(_, line)| printer::line(line));
             Ok(())
         }
     }

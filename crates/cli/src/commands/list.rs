@@ -3,6 +3,7 @@
 use crate::client::{Client, escape, filters, query};
 use crate::failure::Failure;
 use crate::format::human::{self, ago};
+use crate::format::ports;
 use crate::format::table::lay_out;
 use crate::format::template::Template;
 use crate::printer;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 
 /// Digits of an id that are shown.
 const SHORT: usize = 12;
+/// Characters of a mount that are shown.
+const MOUNT: usize = 15;
 /// Characters of a command that are shown.
 const COMMAND: usize = 20;
 
@@ -24,12 +27,10 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    fn title(&self, field: &str) -> String {
+    /// The title of each field.
+    fn titles(&self) -> Value {
         let all = self.default.iter().chain(self.others);
-        all.filter(|(_, known)| *known == field)
-            .map(|(title, _)| (*title).to_owned())
-            .next()
-            .unwrap_or(field.to_uppercase())
+        Value::Object(all.map(|(title, field)| ((*field).to_owned(), Value::from(*title))).collect())
     }
 
     /// Shows rows as asked for.
@@ -59,11 +60,11 @@ impl Columns {
         let template = Template::parse(text)?;
         let lines: Vec<String> = rows.iter().map(|row| template.render(row)).collect::<Result<_, _>>()?;
         if tabular {
-            let titles: Vec<String> = template.fields().iter().map(|field| self.title(field)).collect();
-            let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-            let rows: Vec<Vec<String>> =
-                lines.iter().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
-            printer::out(&lay_out(&titles, &rows));
+            let cells = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<String>>();
+            let header = cells(&template.header(&self.titles())?);
+            let header: Vec<&str> = header.iter().map(String::as_str).collect();
+            let rows: Vec<Vec<String>> = lines.iter().map(|line| cells(line)).collect();
+            printer::out(&lay_out(&header, &rows));
         } else {
             lines.iter().for_each(|line| printer::line(line));
         }
@@ -87,6 +88,8 @@ pub(crate) const PS: Columns = Columns {
         ("LABELS", "Labels"),
         ("STATE", "State"),
         ("NETWORKS", "Networks"),
+        ("MOUNTS", "Mounts"),
+        ("LOCAL VOLUMES", "LocalVolumes"),
     ],
 };
 const PS_SIZE: Columns = Columns {
@@ -167,21 +170,28 @@ fn labels(value: &Value) -> String {
         .join(",")
 }
 
-/// `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`, the ports that are published first.
-fn ports(value: &Value) -> String {
-    let mut shown: Vec<(bool, String)> = Vec::new();
-    for port in value.as_array().into_iter().flatten() {
-        let inside = format!("{}/{}", port["PrivatePort"], string(port, "Type"));
-        let host = string(port, "IP");
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        match port["PublicPort"].as_u64().filter(|port| *port > 0) {
-            Some(outside) => shown.push((false, format!("{host}:{outside}->{inside}"))),
-            None => shown.push((true, inside)),
-        }
-    }
-    shown.sort();
-    shown.dedup();
-    shown.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+/// What is mounted, by name or place; only the beginning of a long one.
+fn mounts(value: &Value, full: bool) -> (String, usize) {
+    let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let one = |mount: &Value| {
+        let name =
+            if string(mount, "Name").is_empty() { string(mount, "Source") } else { string(mount, "Name") };
+        shortened(name, MOUNT, full)
+    };
+    let volumes = all.iter().filter(|mount| string(mount, "Type") == "volume").count();
+    (all.iter().map(one).collect::<Vec<_>>().join(","), volumes)
+}
+
+/// The image as it was named; an id is cut to the length in which ids are shown.
+fn image_of(text: &str, full: bool) -> String {
+    if text.starts_with("sha256:") && !full { id_of(text, full) } else { text.to_owned() }
+}
+
+/// A point in time as Go prints it.
+fn printed(time: Time) -> String {
+    let (date, clock) = (time.to_string(), time.to_string());
+    let clock = clock.get(11..19).unwrap_or_default();
+    format!("{} {clock} +0000 UTC", date.get(..10).unwrap_or_default())
 }
 
 fn container_row(container: &Value, full: bool, now: Time) -> Value {
@@ -190,23 +200,25 @@ fn container_row(container: &Value, full: bool, now: Time) -> Value {
     let names: Vec<&str> =
         strings(&container["Names"]).into_iter().map(|name| name.trim_start_matches('/')).collect();
     let networks = container["NetworkSettings"]["Networks"].as_object();
+    let (mounts, volumes) = mounts(&container["Mounts"], full);
     let size = |name: &str| container[name].as_u64().unwrap_or_default();
     let size = match size("SizeRootFs") {
-        0 => "0B".to_owned(),
+        0 => human::bytes(size("SizeRw")),
         all => format!("{} (virtual {})", human::bytes(size("SizeRw")), human::bytes(all)),
     };
     json!({
         "ID": id_of(string(container, "Id"), full),
-        "Image": string(container, "Image"),
+        "Image": image_of(string(container, "Image"), full),
         "Command": command,
-        "CreatedAt": created.to_string(),
+        "CreatedAt": printed(created),
         "RunningFor": ago(created, now),
         "Status": string(container, "Status"),
         "State": string(container, "State"),
-        "Ports": ports(&container["Ports"]),
+        "Ports": ports::cell(&container["Ports"]),
         "Names": names.join(","),
         "Labels": labels(&container["Labels"]),
-        "Mounts": container["Mounts"].as_array().map_or(0, Vec::len).to_string(),
+        "Mounts": mounts,
+        "LocalVolumes": volumes.to_string(),
         "Networks": networks.map(|all| all.keys().cloned().collect::<Vec<_>>().join(",")).unwrap_or_default(),
         "Size": size,
     })
@@ -246,15 +258,20 @@ fn image_rows(image: &Value, full: bool, now: Time) -> Vec<Value> {
         .and_then(|name| name.split_once('@'))
         .map_or("<none>", |(_, digest)| digest)
         .to_owned();
+    let size = image["Size"].as_u64().unwrap_or_default();
+    // Minus one says that nobody has measured it.
+    let shared = image["SharedSize"].as_u64();
     let row = |repository: &str, tag: &str| {
         json!({
             "Repository": repository,
             "Tag": tag,
             "Digest": digest,
             "ID": id_of(string(image, "Id"), full),
-            "CreatedAt": created.to_string(),
+            "CreatedAt": printed(created),
             "CreatedSince": ago(created, now),
-            "Size": human::bytes(image["Size"].as_u64().unwrap_or_default()),
+            "Size": human::bytes(size),
+            "SharedSize": shared.map_or("N/A".to_owned(), human::bytes),
+            "UniqueSize": shared.map_or("N/A".to_owned(), |shared| human::bytes(size.saturating_sub(shared))),
             "Containers": image["Containers"].as_i64().map_or("N/A".to_owned(), |count| count.to_string()),
         })
     };
@@ -293,8 +310,8 @@ pub(crate) async fn history(client: &Client, parsed: &Parsed) -> Result<(), Fail
         let id = string(step, "Id");
         json!({
             "ID": if id == "<missing>" { id.to_owned() } else { id_of(id, full) },
-            "CreatedSince": if in_words { ago(created, now) } else { created.to_string() },
-            "CreatedAt": created.to_string(),
+            "CreatedSince": if in_words { ago(created, now) } else { printed(created) },
+            "CreatedAt": printed(created),
             "CreatedBy": shortened(string(step, "CreatedBy"), 45, full),
             "Size": if in_words { human::bytes(size) } else { size.to_string() },
             "Comment": string(step, "Comment"),
@@ -324,7 +341,7 @@ mod tests {
         assert_eq!(row["ID"], "0123456789ab");
         assert_eq!(row["Command"], "\"/docker-entrypoint.…\"");
         assert_eq!(row["RunningFor"], "3 minutes ago");
-        assert_eq!(row["Ports"], "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp");
+        assert_eq!(row["Ports"], "443/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
         assert_eq!(row["Names"], "web");
     }
 

@@ -1,9 +1,10 @@
 //! The node: versions, description, events, and its daemon.
 
-use super::show::{moment, pretty};
+use super::show::moment;
 use crate::client::{Client, Values, filters, query};
 use crate::failure::Failure;
 use crate::format::human;
+use crate::format::json::indent;
 use crate::format::template::{Template, text};
 use crate::printer;
 use crate::start::Meant;
@@ -110,8 +111,8 @@ fn event_line(event: &Value) -> String {
 }
 
 pub(crate) async fn daemon_status(meant: &Meant) -> Result<(), Failure> {
-    let status = meant.as_it_is().get("/bocage/v1/daemon").await?;
-    printer::line(&pretty(&status));
+    let status = meant.as_it_is().text("/bocage/v1/daemon").await?;
+    printer::line(&indent(&status));
     Ok(())
 }
 

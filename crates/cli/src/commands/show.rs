@@ -2,13 +2,14 @@
 
 use crate::client::{Client, escape, query};
 use crate::failure::Failure;
+use crate::format::json;
 use crate::format::template::Template;
 use crate::printer;
 use crate::pump::Frames;
 use crate::table::Parsed;
 use base::{Clock, Time};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Everything about containers or images.
 pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>) -> Result<(), Failure> {
@@ -34,25 +35,27 @@ pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>
         }
     }
     match template {
-        None => printer::line(&pretty(&Value::Array(found))),
+        None => printer::line(&json::list(&found)),
         Some(template) => {
-            for value in &found {
-                printer::line(&template.render(value).map_err(Failure::new)?);
+            for text in &found {
+                let value = serde_json::from_str(text)
+                    .map_err(|error| Failure::new(format!("read the daemon's answer: {error}")))?;
+                printer::line(&template.render(&value)?);
             }
         }
     }
     failed.map_or(Ok(()), Err)
 }
 
-async fn look(client: &Client, kind: &str, name: &str, size: bool) -> Result<Value, Failure> {
+async fn look(client: &Client, kind: &str, name: &str, size: bool) -> Result<String, Failure> {
     let size = query(&[("size", size.then(|| "1".to_owned()))]);
     let container = format!("/containers/{}/json{size}", escape(name));
     let image = format!("/images/{}/json", escape(name));
     match kind {
-        "container" => client.get(&container).await,
-        "image" => client.get(&image).await,
-        _ => match client.get(&container).await {
-            Err(failure) if failure.status == Some(404) => match client.get(&image).await {
+        "container" => client.text(&container).await,
+        "image" => client.text(&image).await,
+        _ => match client.text(&container).await {
+            Err(failure) if failure.status == Some(404) => match client.text(&image).await {
                 Err(failure) if failure.status == Some(404) => {
                     Err(Failure::new(format!("Error: No such object: {name}")))
                 }
@@ -60,17 +63,6 @@ async fn look(client: &Client, kind: &str, name: &str, size: bool) -> Result<Val
             },
             other => other,
         },
-    }
-}
-
-/// JSON as `docker inspect` lays it out: four blanks.
-pub(crate) fn pretty(value: &Value) -> String {
-    let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
-    match serde::Serialize::serialize(value, &mut serializer) {
-        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
-        Err(_) => value.to_string(),
     }
 }
 
@@ -112,7 +104,7 @@ fn span(text: &str) -> Option<i128> {
 pub(crate) async fn logs(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let name = parsed.get("CONTAINER").unwrap_or_default();
     let container = super::inspect(client, name).await?;
-    let terminal = container["Config"]["Tty"] == json!(true);
+    let terminal = container["Config"]["Tty"] == Value::Bool(true);
     let now = Clock::system().now();
     let time = |flag: &str| parsed.get(flag).map(|text| moment(text, now)).transpose();
     let flag = |on: bool| on.then(|| "1".to_owned());
@@ -155,10 +147,5 @@ mod tests {
         assert_eq!(moment("42", now).unwrap(), "42");
         assert_eq!(moment("1h30m", now).unwrap(), "994600.000000000");
         assert!(moment("yesterday", now).is_err() && moment("", now).is_err() && moment("5x", now).is_err());
-    }
-
-    #[test]
-    fn json_is_indented_by_four_blanks() {
-        assert_eq!(pretty(&json!([{"a": 1}])), "[\n    {\n        \"a\": 1\n    }\n]");
     }
 }

@@ -7,21 +7,24 @@ const WIDTH_MIN: usize = 10;
 
 /// Lays rows out under a header.
 pub(crate) fn lay_out(header: &[&str], rows: &[Vec<String>]) -> String {
+    lay_out_wide(header, rows, WIDTH_MIN)
+}
+
+/// The same with columns of at least so many characters, gap included.
+pub(crate) fn lay_out_wide(header: &[&str], rows: &[Vec<String>], width_min: usize) -> String {
     let columns = header.len();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        (cells.chain([header[column].chars().count()]).max().unwrap_or(0) + GAP).max(WIDTH_MIN)
+        (cells.chain([header[column].chars().count()]).max().unwrap_or(0) + GAP).max(width_min)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     let header = header.iter().map(|title| (*title).to_owned()).collect::<Vec<_>>();
     for row in std::iter::once(&header).chain(rows) {
         for (column, cell) in row.iter().enumerate() {
-            if column + 1 == columns {
-                text.push_str(cell);
-            } else {
-                let width = widths[column];
-                text.push_str(&format!("{cell:width$}"));
+            match widths.get(column) {
+                Some(width) if column + 1 < row.len() => text.push_str(&format!("{cell:width$}")),
+                _ => text.push_str(cell),
             }
         }
         text.push('\n');
