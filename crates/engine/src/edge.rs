@@ -1,35 +1,47 @@
 //! The edge process: one for all containers of a daemon, for the traffic that the kernel's translation cannot take.
 //!
 //! It is this same binary in the role `edge`, started with the first published port, adopted by the next daemon, and
-//! told of changes through a file and a socket. It serves on while no daemon lives.
+//! told of changes through a file and a socket. It serves on while no daemon lives; while one does, it is started again
+//! when somebody kills it.
 
 use base::Chain;
 use net::{Network, PublishedPort, edge};
 use platform::Error;
+use rustix::event::{PollFd, PollFlags, poll};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often a new edge process is looked for, and how long in between.
 const CONNECT_ATTEMPTS_MAX: u32 = 500;
 const CONNECT_PAUSE: Duration = Duration::from_millis(2);
+/// The pause before one that ended is started again: one that cannot live must not keep the machine busy.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// Stack of the thread that waits for its end, in bytes.
+const STACK_BYTES: usize = 128 << 10;
 
+#[derive(Default)]
 struct Book {
     ports: Vec<PublishedPort>,
     /// The port that the kernel redirects to, once the process is known to serve.
     redirected: Option<u16>,
+    /// Whether a thread waits for the end of the process.
+    is_watched: bool,
 }
 
-/// The edge process of this daemon.
+/// The edge process of this daemon. A clone is the same one.
+#[derive(Clone)]
 pub(crate) struct Edge {
     directory: PathBuf,
-    book: Mutex<Book>,
+    network: Arc<Network>,
+    book: Arc<Mutex<Book>>,
 }
 
 impl Edge {
-    pub(crate) fn new(directory: PathBuf) -> Edge {
-        Edge { directory, book: Mutex::new(Book { ports: Vec::new(), redirected: None }) }
+    pub(crate) fn new(directory: PathBuf, network: Arc<Network>) -> Edge {
+        Edge { directory, network, book: Arc::default() }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -41,7 +53,7 @@ impl Edge {
     }
 
     /// Takes over what an earlier daemon published.
-    pub(crate) fn adopt(&self, network: &Network, ports: Vec<PublishedPort>) -> Result<(), Error> {
+    pub(crate) fn adopt(&self, ports: Vec<PublishedPort>) -> Result<(), Error> {
         let mut book = self.book();
         book.ports = ports;
         if book.ports.is_empty() {
@@ -49,14 +61,14 @@ impl Edge {
             self.end();
             return Ok(());
         }
-        self.serve(network, &mut book)
+        self.serve(&mut book)
     }
 
     /// Adds ports.
-    pub(crate) fn publish(&self, network: &Network, ports: &[PublishedPort]) -> Result<(), Error> {
+    pub(crate) fn publish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
         let mut book = self.book();
         book.ports.extend_from_slice(ports);
-        self.serve(network, &mut book)
+        self.serve(&mut book)
     }
 
     /// Takes ports away.
@@ -80,7 +92,7 @@ impl Edge {
             .map_err(|error| self.failed("write the view of", Chain(&error)))
     }
 
-    fn serve(&self, network: &Network, book: &mut Book) -> Result<(), Error> {
+    fn serve(&self, book: &mut Book) -> Result<(), Error> {
         std::fs::create_dir_all(&self.directory)
             .map_err(|error| self.failed("make the directory of", error))?;
         self.write(book)?;
@@ -90,10 +102,33 @@ impl Edge {
         };
         let port = client.reload().map_err(|error| self.failed("tell", Chain(&error)))?;
         if book.redirected != Some(port) {
-            network.set_edge_port(port).map_err(|error| self.failed("redirect to", Chain(&error)))?;
+            self.network.set_edge_port(port).map_err(|error| self.failed("redirect to", Chain(&error)))?;
             book.redirected = Some(port);
         }
+        if !book.is_watched {
+            let process = client.process().map_err(|error| self.failed("watch", Chain(&error)))?;
+            book.is_watched = self.watch(process);
+        }
         Ok(())
+    }
+
+    /// Waits for the end of the process on a thread of its own, and starts it again if it still has something to serve.
+    fn watch(&self, process: OwnedFd) -> bool {
+        let edge = self.clone();
+        let wait = move || {
+            // An interrupted wait is begun again; another error is as good as the end.
+            while poll(&mut [PollFd::new(&process, PollFlags::IN)], None) == Err(rustix::io::Errno::INTR) {}
+            std::thread::sleep(RESTART_PAUSE);
+            let mut book = edge.book();
+            book.is_watched = false;
+            book.redirected = None;
+            if !book.ports.is_empty()
+                && let Err(error) = edge.serve(&mut book)
+            {
+                tracing::error!(%error, "nothing is served over IPv6 until the next port is published");
+            }
+        };
+        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(wait).is_ok()
     }
 
     /// Starts the process and waits until it answers. It is a session of its own, so that nothing that ends the daemon ends it.
@@ -113,7 +148,7 @@ impl Edge {
             match edge::Client::connect(&self.directory) {
                 Ok(client) => {
                     // Reaped when it ends before the daemon; the thread costs nothing while it waits.
-                    let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(move || child.wait());
+                    let _ = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || child.wait());
                     return Ok(client);
                 }
                 Err(error) => last = Chain(&error).to_string(),

@@ -13,7 +13,7 @@ use platform::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the kernel calls dynamic ports where it does not say: ip(7).
 const DYNAMIC_PORTS: (u16, u16) = (32768, 60999);
@@ -55,7 +55,7 @@ impl Book {
 
 /// The default bridge and what is given out on it.
 pub(crate) struct Bridge {
-    network: Network,
+    network: Arc<Network>,
     subnet: Subnet,
     dynamic: (u16, u16),
     book: Mutex<Book>,
@@ -85,6 +85,7 @@ impl Bridge {
             mtu: net::MTU,
         };
         let network = Network::open(config)
+            .map(Arc::new)
             .map_err(|error| Error::failed(format!("make the default bridge: {}", Chain(&error))))?;
         let dynamic = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
             .ok()
@@ -93,7 +94,8 @@ impl Bridge {
                 Some((ends.next()?, ends.next()?))
             })
             .unwrap_or(DYNAMIC_PORTS);
-        Ok(Bridge { network, subnet, dynamic, book: Mutex::default(), edge: crate::edge::Edge::new(edge) })
+        let edge = crate::edge::Edge::new(edge, Arc::clone(&network));
+        Ok(Bridge { network, subnet, dynamic, book: Mutex::default(), edge })
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -126,7 +128,7 @@ impl Bridge {
         self.network
             .retain(&addresses, &ports)
             .map_err(|error| Error::failed(format!("clean up the default bridge: {}", Chain(&error))))?;
-        self.edge.adopt(&self.network, ports)
+        self.edge.adopt(ports)
     }
 
     /// Gives a container an address and its ports, and connects it. Returns its place and its network namespace.
@@ -173,7 +175,7 @@ impl Bridge {
         let ports = published_ports(endpoint);
         if !ports.is_empty() {
             self.network.publish(&ports).map_err(|error| failed("publish the ports", &error))?;
-            self.edge.publish(&self.network, &ports)?;
+            self.edge.publish(&ports)?;
         }
         Ok(namespace)
     }

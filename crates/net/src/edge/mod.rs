@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -108,6 +108,20 @@ impl Client {
             .set_read_timeout(Some(ANSWER_TIMEOUT))
             .map_err(file("connect to the edge process of", directory))?;
         Ok(Client { stream: BufReader::new(stream) })
+    }
+
+    /// The process that answers, so that its end can be waited for: readable once it has ended, pidfd_open(2).
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn process(&self) -> Result<OwnedFd, Error> {
+        let failed = |errno: rustix::io::Errno| Error::File {
+            operation: "watch the edge process",
+            path: PathBuf::from(SOCKET),
+            source: errno.into(),
+        };
+        let peer = rustix::net::sockopt::socket_peercred(self.stream.get_ref()).map_err(failed)?;
+        rustix::process::pidfd_open(peer.pid, rustix::process::PidfdFlags::empty()).map_err(failed)
     }
 
     fn ask(&mut self, request: &str) -> Result<String, Error> {
