@@ -239,6 +239,7 @@ impl Node {
     /// # Panics
     /// Where it does not end well, or leaves something behind.
     pub fn stop(mut self) {
+        self.kill_containers();
         let said = self.end();
         assert_eq!(said.code, 0, "the daemon does not stop: {said:?}; its log:\n{}", self.log());
         unmount_data(&self);
@@ -254,6 +255,17 @@ impl Node {
             left.is_empty().then_some(())
         });
         fs::remove_dir_all(&self.folder).expect("the folder of a test can be removed");
+    }
+
+    /// Kills what runs, so that nobody waits ten seconds for a `sleep` that, as process 1, hears no SIGTERM.
+    fn kill_containers(&self) {
+        let cli = self.cli(Client::Bocage);
+        let running = cli.run(&["ps", "-q"]).out;
+        let mut words = vec!["kill"];
+        words.extend(running.split_whitespace());
+        if words.len() > 1 {
+            let _ = cli.run(&words);
+        }
     }
 
     fn end(&mut self) -> Said {

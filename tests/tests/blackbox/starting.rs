@@ -117,6 +117,34 @@ fn stopping_the_daemon_leaves_its_containers_running() {
 }
 
 #[test]
+fn stopping_the_daemon_with_its_containers_ends_them_at_ease() {
+    if !ready(Client::Bocage, &["busybox"]) {
+        return;
+    }
+    let mut node = Node::start(&["busybox"]);
+    let cli = node.cli(Client::Bocage);
+    let mount = format!("{}:/out", node.home().display());
+    for name in ["one", "two"] {
+        let script = format!(
+            "trap 'echo last > /out/{name}; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+        );
+        cli.ok(&["run", "-d", "--restart", "always", "--name", name, "-v", &mount, "busybox", "sh", "-c", &script]);
+        until("the command is ready", || cli.run(&["logs", name]).out.contains("ready").then_some(()));
+    }
+    cli.ok(&["daemon", "stop", "--containers"]);
+    until("the daemon ended", || (!node.socket_answers()).then_some(()));
+    for name in ["one", "two"] {
+        assert_eq!(fs::read_to_string(node.home().join(name)).unwrap(), "last\n", "{name} heard SIGTERM");
+    }
+    assert_eq!(left_of(node.id()), Vec::<String>::new());
+    node.kill();
+    node.start_again();
+    // Ended with the daemon, not by the user's wish for this container alone: the policy starts them with the next daemon.
+    until("both run again", || (cli.ok(&["ps", "-q"]).lines().count() == 2).then_some(()));
+    node.stop();
+}
+
+#[test]
 fn the_socket_is_closed_to_strangers() {
     if !ready(Client::Bocage, &[]) {
         return;
