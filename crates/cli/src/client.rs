@@ -3,7 +3,7 @@
 //! One connection a request, as commands make few. A daemon that is nobody's choice in particular is started when it does not
 //! answer (see `start`).
 
-use crate::failure::Failure;
+use crate::failure::{Failure, REFUSED};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -107,7 +107,12 @@ impl Client {
 
     /// Whether somebody listens.
     pub(crate) async fn answers(&self) -> bool {
-        self.connect().await.is_ok()
+        self.knock().await.is_ok()
+    }
+
+    /// Connects and goes away again.
+    pub(crate) async fn knock(&self) -> io::Result<()> {
+        self.connect().await.map(drop)
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {
@@ -310,8 +315,9 @@ pub(crate) fn filters(given: &[String]) -> Result<Option<String>, Failure> {
     let mut all = serde_json::Map::new();
     for filter in given {
         let (name, value) = filter.split_once('=').ok_or_else(|| {
-            Failure::new(format!("invalid filter '{filter}'"))
-                .with_hint("a filter is NAME=VALUE, as in status=exited")
+            Failure::new(format!("invalid argument {filter:?} for \"--filter\" flag: NAME=VALUE is needed"))
+                .with_code(REFUSED)
+                .with_hint("as in --filter status=exited")
         })?;
         let values =
             all.entry(name.trim().to_lowercase()).or_insert_with(|| Value::Object(serde_json::Map::new()));

@@ -17,6 +17,7 @@ mod client;
 mod commands;
 mod failure;
 mod format;
+mod keys;
 mod printer;
 mod pump;
 mod start;
@@ -181,26 +182,36 @@ fn bad_line(wrong: &Wrong) -> Failure {
     Failure::new(message).with_code(REFUSED).with_usage()
 }
 
+/// Takes out the kernel's numbers of errors: their words stand in front of them.
+fn without_numbers(message: &str) -> String {
+    let mut text = message.to_owned();
+    while let Some(start) = text.find(" (os error ") {
+        let Some(length) = text[start..].find(')') else { break };
+        text.replace_range(start..=start + length, "");
+    }
+    text
+}
+
 /// Tells a failure, and gives the exit code.
 fn ended(failure: &Failure, entry: Option<&Entry>) -> ExitCode {
-    if !failure.message.is_empty() {
-        // What the daemon says stands alone, as with `docker`; only `run` puts its own name in front.
-        let whose = failure.status.is_some() && entry.is_some_and(|entry| entry.name != "run");
-        if whose {
-            printer::note(&failure.message);
-        } else {
-            printer::error(&failure.message);
+    if failure.message.is_empty() {
+        return ExitCode::from(failure.code);
+    }
+    // What the daemon says stands alone, as with `docker`; only `run` puts its own name in front.
+    let message = without_numbers(&failure.message);
+    match entry {
+        Some(entry) if failure.status.is_some() && entry.name != "run" => printer::note(&message),
+        _ => printer::error(&message),
+    }
+    if let Some(hint) = &failure.hint {
+        printer::note(&format!("hint: {hint}"));
+    }
+    if let Some(entry) = entry {
+        if failure.usage {
+            printer::note(&format!("\nUsage: {}", entry.usage()));
         }
-        if let Some(hint) = &failure.hint {
-            printer::note(&format!("hint: {hint}"));
-        }
-        if let Some(entry) = entry {
-            if failure.usage {
-                printer::note(&format!("\nUsage: {}", entry.usage()));
-            }
-            if failure.usage || (entry.name == "run" && failure.hint.is_none()) {
-                printer::note(&format!("\nRun 'bocage {} --help' for more information", entry.name));
-            }
+        if failure.usage || (entry.name == "run" && failure.hint.is_none()) {
+            printer::note(&format!("\nRun 'bocage {} --help' for more information", entry.name));
         }
     }
     ExitCode::from(failure.code)
@@ -269,6 +280,12 @@ mod tests {
             Ok((Some("tcp://y".to_owned()), words("run -H z")))
         );
         assert!(global(words("-H")).is_err());
+    }
+
+    #[test]
+    fn the_numbers_of_errors_are_left_out() {
+        assert_eq!(without_numbers("open x: No such file (os error 2); hm"), "open x: No such file; hm");
+        assert_eq!(without_numbers("plain (os error"), "plain (os error");
     }
 
     #[test]

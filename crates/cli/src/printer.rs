@@ -19,6 +19,7 @@ pub(crate) fn raw(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        crate::terminal::restore();
         std::process::exit(0);
     }
 }

@@ -2,16 +2,20 @@
 
 use crate::client::{Client, Connection};
 use crate::failure::Failure;
+use crate::keys::{Keys, Typed};
 use crate::printer;
 use crate::terminal::{self, Raw};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 32 << 10;
+/// Pieces of input that wait to be sent.
+const PIECES_MAX: usize = 4;
 /// Bytes of the header of a frame.
 const HEADER_BYTES: usize = 8;
 /// A frame from a daemon is never longer.
@@ -45,24 +49,66 @@ impl Target {
     }
 }
 
-/// Carries both directions until the other side ends.
-pub(crate) async fn join(
-    connection: Box<dyn Connection>,
-    stdin: bool,
-    terminal: bool,
-) -> Result<(), Failure> {
+/// How a stream came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The other side has closed it.
+    Closed,
+    /// The user has left by the detach keys.
+    Left,
+}
+
+/// What the streams of a container are joined to.
+pub(crate) struct Joint {
+    /// Whether standard input goes in.
+    pub(crate) stdin: bool,
+    /// Whether there is a terminal inside.
+    pub(crate) terminal: bool,
+    /// The keys with which the user leaves.
+    pub(crate) keys: Keys,
+}
+
+/// Carries both directions until the other side ends, or the user leaves.
+pub(crate) async fn join(connection: Box<dyn Connection>, joint: Joint) -> Result<End, Failure> {
     let (read, write) = split(connection);
-    let raw = if stdin && terminal { Raw::set() } else { None };
-    let input = if stdin { spawn_input(write) } else { end_input(write) };
-    let ended = output(read, terminal).await;
+    let raw = if joint.stdin && joint.terminal { Raw::set() } else { None };
+    let keys = raw.is_some().then_some(joint.keys);
+    let (leave, left) = oneshot::channel();
+    let input = if joint.stdin { spawn_input(write, keys, leave) } else { end_input(write) };
+    let ended = tokio::select! {
+        ended = output(read, joint.terminal) => ended.map(|()| Ok(End::Closed)),
+        Ok(()) = left => Ok(Ok(End::Left)),
+        // In raw mode a signal must not end this process before the terminal is as it was.
+        code = asked_to_end(), if raw.is_some() => Ok(Err(Failure::silent(code))),
+    };
     input.abort();
     drop(raw);
-    ended.map_err(|error| Failure::new(format!("the stream broke off: {error}")))
+    ended.map_err(|error| Failure::new(format!("the stream broke off: {error}")))?
+}
+
+/// Waits for a signal that ends programs, and tells the exit code that goes with it.
+async fn asked_to_end() -> u8 {
+    let listen = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = listen(SignalKind::terminate()) => 143,
+        () = listen(SignalKind::hangup()) => 129,
+        () = listen(SignalKind::interrupt()) => 130,
+        () = listen(SignalKind::quit()) => 131,
+    }
 }
 
 /// Sends standard input from a thread of its own, as reading a terminal blocks; it dies with this process.
-fn spawn_input(mut write: WriteHalf<Box<dyn Connection>>) -> JoinHandle<()> {
-    let (sender, mut pieces) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
+fn spawn_input(
+    mut write: WriteHalf<Box<dyn Connection>>,
+    mut keys: Option<Keys>,
+    leave: oneshot::Sender<()>,
+) -> JoinHandle<()> {
+    let (sender, mut pieces) = tokio::sync::mpsc::channel::<Vec<u8>>(PIECES_MAX);
     std::thread::spawn(move || {
         use std::io::Read;
         let mut buffer = vec![0; PIECE_BYTES];
@@ -75,8 +121,17 @@ fn spawn_input(mut write: WriteHalf<Box<dyn Connection>>) -> JoinHandle<()> {
     });
     tokio::spawn(async move {
         while let Some(piece) = pieces.recv().await {
-            if write.write_all(&piece).await.and(write.flush().await).is_err() {
+            let typed = match &mut keys {
+                Some(keys) => keys.take(&piece),
+                None => Typed { onward: piece, leaves: false },
+            };
+            if write.write_all(&typed.onward).await.and(write.flush().await).is_err() {
                 return;
+            }
+            if typed.leaves {
+                // Nobody waits for it only where the stream has ended at the same moment.
+                let _ = leave.send(());
+                break;
             }
         }
         let _ = write.shutdown().await;

@@ -10,12 +10,14 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// How long a new daemon may take until it answers.
 const START_ATTEMPTS_MAX: u32 = 1000;
 const START_PAUSE: Duration = Duration::from_millis(10);
+/// How often it is looked for once the one that was started here has ended.
+const OTHER_ATTEMPTS_MAX: u32 = 200;
 /// Lines of its log that are shown when it does not.
 const LOG_LINES: usize = 5;
 
@@ -56,28 +58,37 @@ impl Meant {
     pub(crate) async fn daemon(&self) -> Result<Client, Failure> {
         let client = Client::new(self.address.clone());
         let Some(exec_root) = &self.exec_root else { return Ok(client) };
-        if client.answers().await {
-            return Ok(client);
+        match client.knock().await {
+            // One that is there and refuses says so itself, when it is asked.
+            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {}
+            _ => return Ok(client),
         }
         if !rustix::process::geteuid().is_root() {
             return Err(Failure::new(format!(
                 "no daemon answers at {}, and starting one needs root",
                 self.address.text()
             ))
-            .with_hint("`sudo bocage daemon status` starts one, or put sudo in front of this command"));
+            .with_hint("put sudo in front of this command, or start it yourself: sudo bocage daemon"));
         }
-        let log = start(exec_root)?;
+        let (log, mut child) = start(exec_root)?;
         printer::note(&format!("bocage: started a daemon; it logs to {}", log.display()));
-        for _ in 0..START_ATTEMPTS_MAX {
-            if client.answers().await {
+        let mut attempts = START_ATTEMPTS_MAX;
+        while attempts > 0 {
+            if client.knock().await.is_ok() {
                 return Ok(client);
             }
+            // It ends early where it cannot work, or where another one was faster and will answer in a moment.
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                attempts = attempts.min(OTHER_ATTEMPTS_MAX);
+            }
+            attempts -= 1;
             tokio::time::sleep(START_PAUSE).await;
         }
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(LOG_LINES).collect();
         let words = lines.into_iter().rev().collect::<Vec<_>>().join("\n  ");
-        Err(Failure::new(format!("the daemon that was started does not answer; its log ends:\n  {words}")))
+        Err(Failure::new(format!("the daemon that was started does not answer; its log ends:\n  {words}"))
+            .with_hint("`bocage daemon` in the foreground shows more"))
     }
 
     /// The daemon as it is: none is started.
@@ -86,9 +97,9 @@ impl Meant {
     }
 }
 
-/// Starts a daemon in a session of its own. Where two commands do so at once, one of the daemons finds the root taken and
+/// Starts a daemon in a process group of its own. Where two commands do so at once, one of the daemons finds the root taken and
 /// ends; both commands then reach the other.
-fn start(exec_root: &Path) -> Result<PathBuf, Failure> {
+fn start(exec_root: &Path) -> Result<(PathBuf, Child), Failure> {
     let failed = |what: &str, error: std::io::Error| Failure::new(format!("start a daemon: {what}: {error}"));
     DirBuilder::new()
         .recursive(true)
@@ -110,6 +121,6 @@ fn start(exec_root: &Path) -> Result<PathBuf, Failure> {
         .stdout(Stdio::null())
         .stderr(file);
     // A process group of its own: what the terminal sends to this command is not meant for the daemon.
-    command.process_group(0).spawn().map_err(|error| failed("run it", error))?;
-    Ok(log)
+    let child = command.process_group(0).spawn().map_err(|error| failed("run it", error))?;
+    Ok((log, child))
 }

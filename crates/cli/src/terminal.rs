@@ -2,6 +2,7 @@
 
 use rustix::termios::{self, OptionalActions, Termios};
 use std::io::{self, IsTerminal};
+use std::sync::Mutex;
 
 /// Whether standard input and output are terminals.
 pub(crate) fn is_input() -> bool {
@@ -18,10 +19,11 @@ pub(crate) fn size() -> Option<(u16, u16)> {
     (size.ws_row > 0).then_some((size.ws_row, size.ws_col))
 }
 
+/// How the terminal was before raw mode; none while it is as it was.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
 /// Raw mode, until it is dropped.
-pub(crate) struct Raw {
-    before: Termios,
-}
+pub(crate) struct Raw(());
 
 impl Raw {
     /// Sets raw mode where standard input is a terminal.
@@ -29,14 +31,23 @@ impl Raw {
         let before = termios::tcgetattr(io::stdin()).ok()?;
         let mut raw = before.clone();
         raw.make_raw();
-        termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw).ok()?;
-        Some(Raw { before })
+        *BEFORE.lock().ok()? = Some(before);
+        let set = termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw);
+        let raw = Raw(());
+        set.is_ok().then_some(raw)
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Leaves raw mode, for whoever ends this process without returning.
+pub(crate) fn restore() {
+    if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {
         // There is nobody left to tell if the terminal has gone.
-        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &before);
     }
 }

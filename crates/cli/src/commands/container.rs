@@ -1,6 +1,6 @@
 //! What is done to containers by name: stop, kill, remove and the like.
 
-use super::each;
+use super::{AT_ONCE_MAX, each};
 use crate::client::{Client, escape, query};
 use crate::failure::Failure;
 use crate::printer;
@@ -13,7 +13,7 @@ const TOP_WIDTH_MIN: usize = 20;
 
 /// `POST /containers/NAME/VERB` for each name.
 async fn post_each(client: &Client, parsed: &Parsed, verb: &str, query: &str) -> Result<(), Failure> {
-    each(&parsed.operands(), async |name| {
+    each(&parsed.operands(), AT_ONCE_MAX, async |name| {
         client.post(&format!("/containers/{}/{verb}{query}", escape(name)), None).await?;
         Ok(Some(name.to_owned()))
     })
@@ -43,7 +43,7 @@ pub(crate) async fn freeze(client: &Client, parsed: &Parsed, verb: &str) -> Resu
 pub(crate) async fn remove(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let flag = |name: &str| parsed.is(name).then(|| "1".to_owned());
     let query = query(&[("force", flag("force")), ("v", flag("volumes"))]);
-    each(&parsed.operands(), async |name| {
+    each(&parsed.operands(), AT_ONCE_MAX, async |name| {
         match client.delete(&format!("/containers/{}{query}", escape(name))).await {
             // `rm -f` of what is not there is what was wanted.
             Err(failure) if failure.status == Some(404) && parsed.is("force") => {
@@ -63,7 +63,7 @@ pub(crate) async fn rename(client: &Client, parsed: &Parsed) -> Result<(), Failu
 }
 
 pub(crate) async fn wait(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    each(&parsed.operands(), async |name| {
+    each(&parsed.operands(), AT_ONCE_MAX, async |name| {
         let ended = client.call(Method::POST, &format!("/containers/{}/wait", escape(name)), None).await?;
         Ok(Some(ended["StatusCode"].as_i64().unwrap_or_default().to_string()))
     })

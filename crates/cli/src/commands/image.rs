@@ -136,7 +136,7 @@ pub(crate) async fn tag(client: &Client, parsed: &Parsed) -> Result<(), Failure>
 pub(crate) async fn remove(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let flag = |name: &str| parsed.is(name).then(|| "1".to_owned());
     let query = query(&[("force", flag("force")), ("noprune", flag("no-prune"))]);
-    each(&parsed.operands(), async |name| {
+    each(&parsed.operands(), 1, async |name| {
         let done = client.delete(&format!("/images/{}{query}", escape(name))).await?;
         for step in done.as_array().into_iter().flatten() {
             for what in ["Untagged", "Deleted"] {

@@ -310,8 +310,8 @@ pub(crate) async fn history(client: &Client, parsed: &Parsed) -> Result<(), Fail
         let id = string(step, "Id");
         json!({
             "ID": if id == "<missing>" { id.to_owned() } else { id_of(id, full) },
-            "CreatedSince": if in_words { ago(created, now) } else { printed(created) },
-            "CreatedAt": printed(created),
+            "CreatedSince": if in_words { ago(created, now) } else { created.to_string() },
+            "CreatedAt": created.to_string(),
             "CreatedBy": shortened(string(step, "CreatedBy"), 45, full),
             "Size": if in_words { human::bytes(size) } else { size.to_string() },
             "Comment": string(step, "Comment"),

@@ -13,15 +13,21 @@ pub(crate) mod stats;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::printer;
+use futures_util::stream::{self, StreamExt};
 
-/// Does the same for each name, and goes on after a failure; all failures are told.
+/// Names that are worked on at once, where their order does not matter.
+pub(crate) const AT_ONCE_MAX: usize = 16;
+
+/// Does the same for each name, so many at once, and goes on after a failure. All is told in the order of the names.
 pub(crate) async fn each(
     names: &[String],
+    at_once: usize,
     act: impl AsyncFn(&str) -> Result<Option<String>, Failure>,
 ) -> Result<(), Failure> {
     let mut failed = None;
-    for name in names {
-        match act(name).await {
+    let mut outcomes = std::pin::pin!(stream::iter(names).map(|name| act(name)).buffered(at_once));
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
             Ok(Some(said)) => printer::line(&said),
             Ok(None) => {}
             Err(failure) => {

@@ -1,7 +1,7 @@
 //! The node: versions, description, events, and its daemon.
 
 use super::show::moment;
-use crate::client::{Client, Values, filters, query};
+use crate::client::{Address, Client, Values, filters, query};
 use crate::failure::Failure;
 use crate::format::human;
 use crate::format::json::indent;
@@ -11,7 +11,13 @@ use crate::start::Meant;
 use crate::table::Parsed;
 use base::{Clock, Time};
 use hyper::Method;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
+use std::os::fd::OwnedFd;
+
+/// How long a daemon may take to end.
+const STOP_TIMEOUT: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// Shows a value by the template that was asked for; false if none was.
 fn by_format(parsed: &Parsed, value: &Value) -> Result<bool, Failure> {
@@ -123,28 +129,37 @@ pub(crate) async fn daemon_stop(meant: &Meant, parsed: &Parsed) -> Result<(), Fa
         printer::note(&format!("no daemon answers at {}", client.address.text()));
         return Ok(());
     }
-    let status = client.get("/bocage/v1/daemon").await?;
-    client
-        .post(&format!("/bocage/v1/daemon/stop?containers={}", u8::from(parsed.is("containers"))), None)
-        .await?;
-    if let Some(pid) = status["pid"]
-        .as_i64()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .and_then(rustix::process::Pid::from_raw)
-    {
-        gone(pid).await;
+    // The process is held before it is asked to end: later its number may be another's. Elsewhere there is none to wait for.
+    let process = match &client.address {
+        Address::Unix(_) => held(&client.get("/bocage/v1/daemon").await?),
+        Address::Tcp(_) => None,
+    };
+    let path = format!("/bocage/v1/daemon/stop?containers={}", u8::from(parsed.is("containers")));
+    client.post(&path, None).await?;
+    match process {
+        Some(process) => gone(process).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The daemon's process.
+fn held(status: &Value) -> Option<OwnedFd> {
+    let pid = i32::try_from(status["pid"].as_i64()?).ok()?;
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
 /// Waits for the end of a process that is not ours.
-async fn gone(pid: rustix::process::Pid) {
-    use rustix::process::{PidfdFlags, pidfd_open};
-    let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+async fn gone(process: OwnedFd) -> Result<(), Failure> {
     let waited = tokio::task::spawn_blocking(move || {
-        let mut wanted = [rustix::event::PollFd::new(&descriptor, rustix::event::PollFlags::IN)];
-        let timeout = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
-        let _ = rustix::event::poll(&mut wanted, Some(&timeout));
+        let mut wanted = [PollFd::new(&process, PollFlags::IN)];
+        poll(&mut wanted, Some(&STOP_TIMEOUT))
     });
-    let _ = waited.await;
+    match waited.await {
+        Ok(Ok(1..)) => Ok(()),
+        _ => Err(Failure::new(format!(
+            "the daemon was asked to end and has not within {} seconds",
+            STOP_TIMEOUT.tv_sec
+        ))
+        .with_hint("its log says what it waits for")),
+    }
 }

@@ -1,19 +1,16 @@
 //! `run`, `create`, `start -a`, `attach` and `exec`: containers with this terminal joined to them.
 
 use super::spec::{self, Spec};
-use crate::client::{Client, escape, query};
+use crate::client::{Client, Values, escape, query};
 use crate::failure::{Failure, REFUSED};
-use crate::pump::{self, Target};
+use crate::keys::Keys;
+use crate::pump::{self, End, Joint, Target};
 use crate::table::Parsed;
 use crate::{printer, terminal};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::fs;
-use std::time::Duration;
-
-/// How long after the end of a terminal's stream the end of the container is waited for, before it is taken for one that the
-/// user has left running.
-const DETACH_GRACE: Duration = Duration::from_millis(300);
+use tokio::task::JoinHandle;
 
 /// Which exit code a refused start has, by what the daemon says: not found, not to be run, or refused.
 fn start_code(message: &str) -> u8 {
@@ -70,62 +67,121 @@ pub(crate) async fn create(client: &Client, parsed: &Parsed) -> Result<(), Failu
     Ok(())
 }
 
+/// What cannot be asked for at once.
+fn contradiction(parsed: &Parsed) -> Option<&'static str> {
+    if parsed.is("rm") && parsed.get("restart").is_some_and(|policy| !matches!(policy, "" | "no")) {
+        return Some("conflicting options: cannot specify both --restart and --rm");
+    }
+    (parsed.is("detach") && !parsed.all("attach").is_empty())
+        .then_some("conflicting options: cannot specify both --attach and --detach")
+}
+
+/// A terminal inside that is to be typed into needs one out here.
+fn needs_terminal(stdin: bool, tty: bool) -> Result<(), Failure> {
+    if stdin && tty && !terminal::is_input() {
+        return Err(Failure::new("the input device is not a TTY")
+            .with_hint("leave out -t where standard input is a pipe or a file"));
+    }
+    Ok(())
+}
+
 pub(crate) async fn run(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let refused = |failure: Failure| failure.with_code(REFUSED);
+    if let Some(why) = contradiction(parsed) {
+        return Err(refused(Failure::new(why)));
+    }
     let spec = spec::build(parsed, true).map_err(refused)?;
     let is = |name: &str| spec.body.get(name).and_then(Value::as_bool).unwrap_or(false);
-    let (stdin, stdout, stderr, tty) = (is("AttachStdin"), is("AttachStdout"), is("AttachStderr"), is("Tty"));
-    if parsed.is("detach") && parsed.is("rm") && parsed.get("restart").is_some_and(|policy| policy != "no") {
-        return Err(refused(Failure::new("conflicting options: cannot specify both --restart and --rm")));
-    }
-    if parsed.is("detach") && !parsed.all("attach").is_empty() {
-        return Err(refused(Failure::new("conflicting options: cannot specify both --attach and --detach")));
-    }
-    if stdin && tty && !terminal::is_input() {
-        return Err(refused(
-            Failure::new("the input device is not a TTY")
-                .with_hint("leave out -t where standard input is a pipe or a file"),
-        ));
-    }
+    let streams = [is("AttachStdin"), is("AttachStdout"), is("AttachStderr")];
+    let tty = is("Tty");
+    needs_terminal(streams[0], tty)?;
+    let keys = Keys::parse(parsed.get("detach-keys")).map_err(refused)?;
     let id = create_container(client, parsed, &spec).await.map_err(refused)?;
-    let attached = stdin || stdout || stderr;
-    if !attached {
-        started(client, &id, parsed.is("rm")).await?;
+    let removed = parsed.is("rm");
+    if streams == [false; 3] {
+        started(client, &id, removed).await?;
         printer::line(&id);
         return Ok(());
     }
-    let keys = parsed.get("detach-keys").map(str::to_owned);
-    let connection = attach_path(client, &id, [stdin, stdout, stderr], keys).await.map_err(refused)?;
-    let until = if parsed.is("rm") { "removed" } else { "next-exit" };
-    let wait = client.stream(Method::POST, &format!("/containers/{id}/wait?condition={until}"), None).await?;
-    let mut wait = crate::client::Values::new(wait);
-    started(client, &id, parsed.is("rm")).await?;
-    let target = Target::Container(id.clone());
-    let sizes = (tty && terminal::is_output()).then(|| pump::follow_size(client, &target));
-    let proxied = parsed.get("sig-proxy").is_none_or(|text| text != "false") && !tty;
-    let signals = if proxied { pump::pass_signals(client, &id) } else { Vec::new() };
-    pump::join(connection, stdin, tty).await?;
-    sizes.into_iter().chain(signals).for_each(|task| task.abort());
-    // The stream has ended, or the user has left by the detach keys: then the container goes on.
-    finish(client, &id, &mut wait, tty).await
+    let session = Session {
+        id: id.clone(),
+        streams,
+        tty,
+        proxied: proxied(parsed, tty),
+        until: if removed { "removed" } else { "next-exit" },
+        chosen_keys: parsed.get("detach-keys").map(str::to_owned),
+    };
+    let open = session.open(client).await.map_err(refused)?;
+    started(client, &id, removed).await?;
+    session.carry(client, open, keys).await
 }
 
-/// Opens the streams of a container.
-async fn attach_path(
-    client: &Client,
-    id: &str,
-    [stdin, stdout, stderr]: [bool; 3],
-    keys: Option<String>,
-) -> Result<Box<dyn crate::client::Connection>, Failure> {
-    let flag = |on: bool| on.then(|| "1".to_owned());
-    let pairs = [
-        ("stream", flag(true)),
-        ("stdin", flag(stdin)),
-        ("stdout", flag(stdout)),
-        ("stderr", flag(stderr)),
-        ("detachKeys", keys),
-    ];
-    client.hijack(&format!("/containers/{id}/attach{}", query(&pairs)), None).await
+/// Whether signals are passed on. With a terminal the keys are, and what they mean is decided inside.
+fn proxied(parsed: &Parsed, tty: bool) -> bool {
+    !tty && !parsed.get("sig-proxy").is_some_and(|text| matches!(text, "false" | "0"))
+}
+
+/// A container with this terminal joined to it.
+struct Session {
+    id: String,
+    /// Which of stdin, stdout and stderr.
+    streams: [bool; 3],
+    tty: bool,
+    proxied: bool,
+    /// What is waited for once the streams have ended.
+    until: &'static str,
+    chosen_keys: Option<String>,
+}
+
+/// What must be there before the container starts, so that nothing is missed: its streams, the news of its end, and signals.
+struct Open {
+    connection: Box<dyn crate::client::Connection>,
+    ended: Values,
+    signals: Vec<JoinHandle<()>>,
+}
+
+impl Session {
+    async fn open(&self, client: &Client) -> Result<Open, Failure> {
+        let [stdin, stdout, stderr] = self.streams.map(|on| on.then(|| "1".to_owned()));
+        let pairs = [
+            ("stream", Some("1".to_owned())),
+            ("stdin", stdin),
+            ("stdout", stdout),
+            ("stderr", stderr),
+            ("detachKeys", self.chosen_keys.clone()),
+        ];
+        let attach = format!("/containers/{}/attach{}", self.id, query(&pairs));
+        let connection = client.hijack(&attach, None).await?;
+        let wait = format!("/containers/{}/wait?condition={}", self.id, self.until);
+        let ended = Values::new(client.stream(Method::POST, &wait, None).await?);
+        let signals = if self.proxied { pump::pass_signals(client, &self.id) } else { Vec::new() };
+        Ok(Open { connection, ended, signals })
+    }
+
+    /// Carries the streams to their end; ends with the container's exit code, or with none if it goes on without us.
+    async fn carry(&self, client: &Client, mut open: Open, keys: Keys) -> Result<(), Failure> {
+        let target = Target::Container(self.id.clone());
+        let sizes = (self.tty && terminal::is_output()).then(|| pump::follow_size(client, &target));
+        let joint = Joint { stdin: self.streams[0], terminal: self.tty, keys };
+        let end = pump::join(open.connection, joint).await?;
+        if let Some(task) = sizes {
+            task.abort();
+        }
+        if end == End::Left {
+            return Ok(());
+        }
+        // Until it has ended, signals are still its.
+        let ended = open.ended.next().await?.unwrap_or(Value::Null);
+        open.signals.iter().for_each(JoinHandle::abort);
+        match ended["StatusCode"].as_i64() {
+            Some(0) => Ok(()),
+            Some(code) => Err(Failure::silent(u8::try_from(code & 0xff).unwrap_or(REFUSED))),
+            None => {
+                let why = format!("the daemon did not tell how container {} ended", self.id);
+                Err(Failure::new(why).with_code(REFUSED))
+            }
+        }
+    }
 }
 
 /// Starts a container; the exit code of a refusal says what kind it is.
@@ -140,35 +196,11 @@ async fn started(client: &Client, id: &str, remove: bool) -> Result<(), Failure>
     Err(failure.with_code(code))
 }
 
-/// Ends with the container's exit code, or with none if it goes on without us.
-async fn finish(
-    client: &Client,
-    id: &str,
-    wait: &mut crate::client::Values,
-    tty: bool,
-) -> Result<(), Failure> {
-    let runs =
-        async || super::inspect(client, id).await.is_ok_and(|state| state["State"]["Running"] == json!(true));
-    let ended = match tokio::time::timeout(DETACH_GRACE, wait.next()).await {
-        Ok(ended) => ended?,
-        Err(_) if tty && runs().await => return Ok(()),
-        Err(_) => wait.next().await?,
-    };
-    let ended = ended.unwrap_or(Value::Null);
-    match ended["StatusCode"].as_i64() {
-        Some(0) => Ok(()),
-        Some(code) => Err(Failure::silent(u8::try_from(code & 0xff).unwrap_or(REFUSED))),
-        None => {
-            Err(Failure::new(format!("the daemon did not tell how container {id} ended")).with_code(REFUSED))
-        }
-    }
-}
-
 pub(crate) async fn start(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let names = parsed.operands();
     let (attach, interactive) = (parsed.is("attach"), parsed.is("interactive"));
     if !attach && !interactive {
-        return super::each(&names, async |name| {
+        return super::each(&names, 1, async |name| {
             client.post(&format!("/containers/{}/start", escape(name)), None).await?;
             Ok(Some(name.to_owned()))
         })
@@ -181,18 +213,18 @@ pub(crate) async fn start(client: &Client, parsed: &Parsed) -> Result<(), Failur
     let id = text(&container, "Id").to_owned();
     let tty = container["Config"]["Tty"] == json!(true);
     let stdin = interactive && container["Config"]["OpenStdin"] == json!(true);
-    let keys = parsed.get("detach-keys").map(str::to_owned);
-    let connection = attach_path(client, &id, [stdin, true, true], keys).await?;
-    let wait =
-        client.stream(Method::POST, &format!("/containers/{id}/wait?condition=next-exit"), None).await?;
-    let mut wait = crate::client::Values::new(wait);
+    let session = Session {
+        id: id.clone(),
+        streams: [stdin, true, true],
+        tty,
+        proxied: !tty,
+        until: "next-exit",
+        chosen_keys: parsed.get("detach-keys").map(str::to_owned),
+    };
+    let keys = Keys::parse(parsed.get("detach-keys"))?;
+    let open = session.open(client).await?;
     started(client, &id, false).await.map_err(|failure| failure.with_code(1))?;
-    let sizes =
-        (tty && terminal::is_output()).then(|| pump::follow_size(client, &Target::Container(id.clone())));
-    let signals = if tty { Vec::new() } else { pump::pass_signals(client, &id) };
-    pump::join(connection, stdin, tty).await?;
-    sizes.into_iter().chain(signals).for_each(|task| task.abort());
-    finish(client, &id, &mut wait, tty).await
+    session.carry(client, open, keys).await
 }
 
 pub(crate) async fn attach(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
@@ -201,25 +233,27 @@ pub(crate) async fn attach(client: &Client, parsed: &Parsed) -> Result<(), Failu
     let id = text(&container, "Id").to_owned();
     let state = &container["State"];
     if state["Running"] != json!(true) {
-        return Err(Failure::new("You cannot attach to a stopped container, start it first"));
+        return Err(Failure::new("You cannot attach to a stopped container, start it first")
+            .with_hint(format!("bocage start -a {name}")));
     }
     if state["Paused"] == json!(true) {
-        return Err(Failure::new("You cannot attach to a paused container, unpause it first"));
+        return Err(Failure::new("You cannot attach to a paused container, unpause it first")
+            .with_hint(format!("bocage unpause {name}")));
     }
     let tty = container["Config"]["Tty"] == json!(true);
     let stdin = !parsed.is("no-stdin") && container["Config"]["OpenStdin"] == json!(true);
-    let wait =
-        client.stream(Method::POST, &format!("/containers/{id}/wait?condition=not-running"), None).await?;
-    let mut wait = crate::client::Values::new(wait);
-    let keys = parsed.get("detach-keys").map(str::to_owned);
-    let connection = attach_path(client, &id, [stdin, true, true], keys).await?;
-    let sizes =
-        (tty && terminal::is_output()).then(|| pump::follow_size(client, &Target::Container(id.clone())));
-    let proxied = parsed.get("sig-proxy").is_none_or(|text| text != "false") && !tty;
-    let signals = if proxied { pump::pass_signals(client, &id) } else { Vec::new() };
-    pump::join(connection, stdin, tty).await?;
-    sizes.into_iter().chain(signals).for_each(|task| task.abort());
-    finish(client, &id, &mut wait, tty).await
+    let session = Session {
+        id,
+        streams: [stdin, true, true],
+        tty,
+        proxied: proxied(parsed, tty),
+        until: "not-running",
+        chosen_keys: parsed.get("detach-keys").map(str::to_owned),
+    };
+    needs_terminal(stdin, tty)?;
+    let keys = Keys::parse(parsed.get("detach-keys"))?;
+    let open = session.open(client).await?;
+    session.carry(client, open, keys).await
 }
 
 pub(crate) async fn exec(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
@@ -228,10 +262,8 @@ pub(crate) async fn exec(client: &Client, parsed: &Parsed) -> Result<(), Failure
     command.extend(parsed.rest());
     let (detach, tty) = (parsed.is("detach"), parsed.is("tty"));
     let stdin = parsed.is("interactive") && !detach;
-    if stdin && tty && !terminal::is_input() {
-        return Err(Failure::new("the input device is not a TTY")
-            .with_hint("leave out -t where standard input is a pipe or a file"));
-    }
+    needs_terminal(stdin, tty)?;
+    let keys = Keys::parse(parsed.get("detach-keys"))?;
     let body = json!({
         "AttachStdin": stdin, "AttachStdout": !detach, "AttachStderr": !detach, "Tty": tty, "Cmd": command,
         "Env": spec::environment(parsed)?,
@@ -256,13 +288,15 @@ pub(crate) async fn exec(client: &Client, parsed: &Parsed) -> Result<(), Failure
     }
     let connection = client.hijack(&path, Some(&start)).await.map_err(refused)?;
     let sizes = (tty && terminal::is_output()).then(|| pump::follow_size(client, &Target::Exec(id.clone())));
-    pump::join(connection, stdin, tty).await?;
+    let end = pump::join(connection, Joint { stdin, terminal: tty, keys }).await?;
     sizes.into_iter().for_each(|task| task.abort());
+    if end == End::Left {
+        return Ok(());
+    }
     let state = client.get(&format!("/exec/{id}/json")).await?;
     match state["ExitCode"].as_i64() {
         Some(0) => Ok(()),
-        Some(code) => Err(Failure::silent(u8::try_from(code & 0xff).unwrap_or(1))),
-        // Left by the detach keys.
-        None => Ok(()),
+        Some(code) => Err(Failure::silent(u8::try_from(code & 0xff).unwrap_or(REFUSED))),
+        None => Err(Failure::new(format!("the daemon did not tell how the process in {container} ended"))),
     }
 }

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::format::human::parse_bytes;
 use crate::table::Parsed;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -144,8 +144,8 @@ fn host_config(parsed: &Parsed, bindings: &Map<String, Value>) -> Result<Value, 
         "PublishAllPorts": parsed.is("publish-all"),
         "RestartPolicy": restart(parsed.get("restart"))?,
         "AutoRemove": parsed.is("rm"),
-        "CapAdd": parsed.all("cap-add"),
-        "CapDrop": parsed.all("cap-drop"),
+        "CapAdd": capabilities(&parsed.all("cap-add")),
+        "CapDrop": capabilities(&parsed.all("cap-drop")),
         "CgroupnsMode": parsed.get("cgroupns").unwrap_or_default(),
         "Dns": parsed.all("dns"),
         "DnsOptions": parsed.all("dns-option"),
@@ -216,6 +216,15 @@ fn volumes(parsed: &Parsed) -> Result<(Vec<String>, Vec<String>), Failure> {
 #[expect(clippy::disallowed_methods, reason = "this crate reads the environment")]
 fn home(rest: &str) -> String {
     std::env::var("HOME").unwrap_or_default() + rest
+}
+
+/// Capabilities as the kernel writes them, each once.
+fn capabilities(given: &[String]) -> BTreeSet<String> {
+    let name = |text: &String| match text.to_ascii_uppercase() {
+        all if all == "ALL" || all.starts_with("CAP_") => all,
+        short => format!("CAP_{short}"),
+    };
+    given.iter().map(name).collect()
 }
 
 fn restart(text: Option<&str>) -> Result<Value, Failure> {

@@ -14,6 +14,7 @@ pub(crate) mod later;
 
 pub(crate) use commands::COMMANDS;
 
+use crate::failure::{Failure, REFUSED};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// What a flag takes.
@@ -254,10 +255,13 @@ impl Parsed {
     ///
     /// # Errors
     /// It is none; the flag is named.
-    pub(crate) fn number(&self, long: &str) -> Result<Option<i64>, String> {
+    pub(crate) fn number(&self, long: &str) -> Result<Option<i64>, Failure> {
         let parse = |text: &str| {
-            text.parse()
-                .map_err(|_| format!("invalid argument {text:?} for \"--{long}\": a number is needed"))
+            text.parse().map_err(|_| {
+                Failure::new(format!("invalid argument {text:?} for \"--{long}\" flag: a number is needed"))
+                    .with_code(REFUSED)
+                    .with_usage()
+            })
         };
         self.get(long).map(parse).transpose()
     }
