@@ -17,7 +17,8 @@ struct Parts {
 fn take_apart(home: &Path) -> Parts {
     let folder = home.join("parts");
     fs::create_dir(&folder).unwrap();
-    let tar = Command::new("tar").arg("-C").arg(&folder).arg("-xf").arg(image_path("busybox")).status().unwrap();
+    let tar =
+        Command::new("tar").arg("-C").arg(&folder).arg("-xf").arg(image_path("busybox")).status().unwrap();
     assert!(tar.success());
     let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
     let path = |value: &Value| folder.join(value.as_str().unwrap());
@@ -80,7 +81,8 @@ fn archive_of(home: &Path, layer: &Path) -> PathBuf {
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256(layer))] },
     });
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let manifest = json!([{ "Config": "config.json", "RepoTags": ["hostile:latest"], "Layers": ["layer.tar"] }]);
+    let manifest =
+        json!([{ "Config": "config.json", "RepoTags": ["hostile:latest"], "Layers": ["layer.tar"] }]);
     fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
     tar(&folder, &home.join("archive.tar"))
 }

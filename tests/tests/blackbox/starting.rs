@@ -125,10 +125,22 @@ fn stopping_the_daemon_with_its_containers_ends_them_at_ease() {
     let cli = node.cli(Client::Bocage);
     let mount = format!("{}:/out", node.home().display());
     for name in ["one", "two"] {
-        let script = format!(
-            "trap 'echo last > /out/{name}; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
-        );
-        cli.ok(&["run", "-d", "--restart", "always", "--name", name, "-v", &mount, "busybox", "sh", "-c", &script]);
+        let script =
+            format!("trap 'echo last > /out/{name}; exit 0' TERM; echo ready; while :; do sleep 0.05; done");
+        cli.ok(&[
+            "run",
+            "-d",
+            "--restart",
+            "always",
+            "--name",
+            name,
+            "-v",
+            &mount,
+            "busybox",
+            "sh",
+            "-c",
+            &script,
+        ]);
         until("the command is ready", || cli.run(&["logs", name]).out.contains("ready").then_some(()));
     }
     cli.ok(&["daemon", "stop", "--containers"]);
