@@ -6,6 +6,8 @@ use std::process::Command;
 
 /// How deep control groups are looked through.
 const GROUP_DEPTH_MAX: usize = 6;
+/// How often a control group is tried to be removed.
+const REMOVE_ATTEMPTS_MAX: usize = 10_000;
 
 /// Everything on this machine that carries this text, each in words. A daemon's id and its folder are such texts.
 #[must_use]
@@ -23,8 +25,41 @@ pub fn left_of(text: &str) -> Vec<String> {
     left.extend(
         tables().into_iter().filter(|name| name.contains(text)).map(|name| format!("nftables: {name}")),
     );
-    groups(Path::new("/sys/fs/cgroup"), text, 0, &mut left);
+    let mut found = Vec::new();
+    groups(Path::new("/sys/fs/cgroup"), text, 0, &mut found);
+    left.extend(found.iter().map(|path| format!("control group {}", path.display())));
     left
+}
+
+/// Takes away the links, tables and control groups that carry a daemon's id, after a test that failed.
+pub(crate) fn sweep(id: &str) {
+    for link in names_in("/sys/class/net").into_iter().filter(|name| name.contains(id)) {
+        let _ = Command::new("ip").args(["link", "delete", &link]).output();
+    }
+    for table in tables().into_iter().filter(|line| line.contains(id)) {
+        // A line of the list is `table FAMILY NAME`.
+        let _ = Command::new("nft").arg("delete").args(table.split_whitespace()).output();
+    }
+    let mut left = Vec::new();
+    groups(Path::new("/sys/fs/cgroup"), id, 0, &mut left);
+    for group in &left {
+        remove_group(group, 0);
+    }
+}
+
+/// Removes a control group with those in it, which must have no process left.
+fn remove_group(folder: &Path, depth: usize) {
+    let inside = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in inside.filter(|entry| depth < GROUP_DEPTH_MAX && entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_group(&entry.path(), depth + 1);
+    }
+    // The kernel refuses for a moment after the last process was killed.
+    for _ in 0..REMOVE_ATTEMPTS_MAX {
+        if fs::remove_dir(folder).is_ok() {
+            return;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Processes, other than this one, whose words, folder, control group or open files carry this text.
@@ -61,14 +96,14 @@ fn has_file(process: &Path, text: &str) -> bool {
     files.flatten().any(|file| carries(&file.path()))
 }
 
-fn groups(folder: &Path, text: &str, depth: usize, left: &mut Vec<String>) {
+fn groups(folder: &Path, text: &str, depth: usize, left: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
         if entry.file_name().to_string_lossy().contains(text) {
-            left.push(format!("control group {}", entry.path().display()));
+            left.push(entry.path());
         } else if depth < GROUP_DEPTH_MAX {
             groups(&entry.path(), text, depth + 1, left);
         }

@@ -22,6 +22,7 @@ mod wait;
 mod web;
 
 pub use cli::{Cli, Client, Said, Spawned};
+pub(crate) use left::sweep;
 pub use left::{left_of, processes_with_file_below};
 pub use needs::{binary, image_path, ready, skip};
 pub use node::{Answer, Node, Options};

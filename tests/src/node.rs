@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cli::Spawned;
 use crate::needs::binary;
-use crate::{Cli, Client, Said, image_path, left_of, processes_with_file_below, until, until_within};
+use crate::{Cli, Client, Said, image_path, left_of, processes_with_file_below, sweep, until, until_within};
 
 /// The longest that a daemon may take to end with its containers.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
@@ -289,13 +289,18 @@ impl Drop for Node {
             let _ = child.kill();
             let _ = child.wait();
         }
-        for pid in processes_with_file_below(&self.folder) {
+        let mut all = processes_with_file_below(&self.folder);
+        all.extend(group_members(&self.id));
+        for pid in all {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
         unmount_below(&self.folder);
         let _ = fs::remove_dir_all(&self.folder);
+        if !self.id.is_empty() {
+            sweep(&self.id);
+        }
     }
 }
 
