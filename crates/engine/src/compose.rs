@@ -177,7 +177,8 @@ fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> 
     wanted.sort_by_key(|mount| Path::new(&mount.target).components().count());
     for mount in wanted {
         let target = PathBuf::from(&mount.target);
-        mounts.retain(|earlier| earlier.target != target);
+        // What the user names takes the place of what is there by default, but for `/proc`: the runtime refuses that.
+        mounts.retain(|earlier| earlier.target != target || target == Path::new("/proc"));
         mounts.push(Mount { target, kind: wanted_mount(&mount.source, found)?, read_only: mount.read_only });
     }
     Ok(mounts)

@@ -129,8 +129,16 @@ fn list(program: &Path, folder: &Path, place: &str) -> Result<Vec<Test>> {
 }
 
 /// Runs every test, some at once, and returns how each ended, by name.
+/// Runs most tests several at once, and then, one by one, those that measure how processors are shared out.
 fn run_all(tests: &[Test], binary: &Path) -> BTreeMap<String, Outcome> {
     let workers = thread::available_parallelism().map_or(WORKERS_MIN, |cores| cores.get().max(WORKERS_MIN));
+    let (alone, together): (Vec<&Test>, Vec<&Test>) = tests.iter().partition(|test| test.wants_quiet());
+    let mut outcomes = run_some(&together, workers, binary);
+    outcomes.extend(run_some(&alone, 1, binary));
+    outcomes
+}
+
+fn run_some(tests: &[&Test], workers: usize, binary: &Path) -> BTreeMap<String, Outcome> {
     let waiting = Mutex::new(tests.iter());
     let outcomes = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
@@ -152,6 +160,11 @@ fn run_all(tests: &[Test], binary: &Path) -> BTreeMap<String, Outcome> {
 }
 
 impl Test {
+    /// Whether it measures what others would take from it: its module says so by its name.
+    fn wants_quiet(&self) -> bool {
+        self.name.starts_with("resources::")
+    }
+
     fn full_name(&self) -> String {
         format!("{}::{}", self.place, self.name)
     }

@@ -19,6 +19,24 @@ const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC)
     .union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
+/// `PROC_SUPER_MAGIC` of statfs(2).
+const PROC_MAGIC: u64 = 0x9fa0;
+/// What may be shown in place of the kernel's own: figures of the machine, as lxcfs gives them. Anything else in `/proc` tells
+/// the runtime and the container's programs what holds there, and a mount over it would lie to them.
+const OVER_PROC: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+];
+
 /// Opens a copy of each bind source's mount, in the propagation that was asked for.
 pub(super) fn open_sources(child: &mut Child<'_>) -> Outcome {
     let Some(setup) = child.setup else { return Ok(()) };
@@ -141,6 +159,10 @@ pub(super) fn put_in_root(child: &Child<'_>, mount: BorrowedFd<'_>, path: &Path)
     if is_directory != (missing == Missing::Directory) {
         let (what, there) = if is_directory { ("file", "directory") } else { ("directory", "file") };
         return Err(Problem::new(format!("cannot mount a {what} on {name}, which is a {there}")));
+    }
+    let found = rustix::fs::fstatfs(target.as_fd()).during(&name)?;
+    if found.f_type as u64 == PROC_MAGIC && !OVER_PROC.iter().any(|allowed| Path::new(allowed) == path) {
+        return Err(Problem::new(format!("{name} cannot be mounted over, because it is inside /proc")));
     }
     put(mount, target.as_fd()).during(format_args!("mount on {name}"))
 }
