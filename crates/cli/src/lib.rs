@@ -171,7 +171,9 @@ fn bad_line(wrong: &Wrong) -> Failure {
     let name = flag.split([' ', '=', '[']).next().unwrap_or_default();
     let message = match error.kind() {
         ErrorKind::UnknownArgument if flag.starts_with("--") => format!("unknown flag: {flag}"),
-        ErrorKind::UnknownArgument => format!("unknown shorthand flag: {flag}"),
+        ErrorKind::UnknownArgument => {
+            format!("unknown shorthand flag: '{}' in {flag}", flag.trim_start_matches('-'))
+        }
         ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {name}"),
         _ => {
             let text = error.render().to_string();

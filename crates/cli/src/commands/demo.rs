@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 
 /// The containers of the demonstration.
 const NAMES: [&str; 3] = ["bocage-demo-1", "bocage-demo-2", "bocage-demo-3"];
+/// The label by which they are known again.
+const LABEL: &str = "bocage.demo";
 /// How often a page is asked for, and how long in between.
 const FETCH_ATTEMPTS_MAX: u32 = 100;
 const FETCH_PAUSE: Duration = Duration::from_millis(20);
@@ -56,18 +58,24 @@ pub(crate) async fn demo(client: &Client, parsed: &Parsed) -> Result<(), Failure
 async fn remove(client: &Client) -> Result<usize, Failure> {
     let mut removed = 0;
     for name in NAMES {
-        match client.delete(&format!("/containers/{name}?force=1&v=1")).await {
-            Ok(_) => removed += 1,
-            Err(failure) if failure.status == Some(404) => {}
+        let found = match super::inspect(client, name).await {
+            Ok(found) => found,
+            Err(failure) if failure.status == Some(404) => continue,
             Err(failure) => return Err(failure),
+        };
+        if found["Config"]["Labels"].get(LABEL).is_none() {
+            return Err(Failure::new(format!("the container {name} was not made by the demonstration"))
+                .with_hint(format!("give it another name: bocage rename {name} NAME")));
         }
+        client.delete(&format!("/containers/{}?force=1&v=1", string(&found, "Id"))).await?;
+        removed += 1;
     }
     Ok(removed)
 }
 
 /// Starts one; tells where it answers and how many milliseconds the start took.
 async fn start(client: &Client, name: &str, image: &str) -> Result<(String, f64), Failure> {
-    let body = json!({ "Image": image, "HostConfig": { "PublishAllPorts": true }, "Labels": { "bocage.demo": "1" } });
+    let body = json!({ "Image": image, "HostConfig": { "PublishAllPorts": true }, "Labels": { LABEL: "1" } });
     client.post(&format!("/containers/create?name={name}"), Some(&body)).await?;
     let clock = Clock::system();
     let before = clock.instant();

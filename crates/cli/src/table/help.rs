@@ -9,6 +9,9 @@ const NAME_COLUMNS: usize = 15;
 /// Columns of a flag; a longer one has its words on the next line.
 const FLAG_COLUMNS: usize = 34;
 
+/// Words that head the commands by their long names.
+const FAMILIES: [&str; 3] = ["container", "image", "system"];
+
 /// What `bocage --help` says.
 pub(crate) fn overview() -> String {
     let mut text = String::from(
@@ -115,12 +118,12 @@ pub(crate) fn meant(word: &str) -> Option<&'static str> {
     if word.chars().count() < 2 {
         return None;
     }
-    let names = COMMANDS.iter().map(|entry| entry.name).filter(|name| !name.contains(' '));
+    let names = COMMANDS.iter().map(|entry| entry.name).filter(|name| !name.contains(' ')).chain(FAMILIES);
     let near = names.map(|name| (distance(word, name), name)).min_by_key(|(distance, _)| *distance)?;
     let bound = word.chars().count().div_ceil(3);
     (near.0 <= bound).then_some(near.1).or_else(|| {
         // `docker`'s long names without their family, such as `list` and `remove`.
-        ["container", "image", "system"]
+        FAMILIES
             .iter()
             .find_map(|family| find(&[(*family).to_owned(), word.to_owned()]))
             .map(|(entry, _)| entry.name)
@@ -178,7 +181,7 @@ mod tests {
     fn a_mistyped_word_is_close_to_the_one_that_was_meant() {
         assert_eq!(meant("imags"), Some("images"));
         assert_eq!(meant("strat"), Some("start"));
-        assert_eq!(meant("list"), Some("ps"));
+        assert_eq!((meant("list"), meant("contaner")), (Some("ps"), Some("container")));
         assert_eq!((meant("x"), meant("frobnicate")), (None, None));
     }
 }
