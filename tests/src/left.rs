@@ -50,7 +50,9 @@ pub(crate) fn sweep(id: &str) {
 /// Removes a control group with those in it, which must have no process left.
 fn remove_group(folder: &Path, depth: usize) {
     let inside = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in inside.filter(|entry| depth < GROUP_DEPTH_MAX && entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in
+        inside.filter(|entry| depth < GROUP_DEPTH_MAX && entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         remove_group(&entry.path(), depth + 1);
     }
     // The kernel refuses for a moment after the last process was killed.
