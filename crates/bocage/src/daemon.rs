@@ -108,6 +108,7 @@ fn serve(options: Options) -> Result<(), String> {
         );
     }
     log::start(&options.log_level)?;
+    take_all_descriptors();
     let locks = [lock::take(&options.data_root, "data root")?, lock::take(&options.exec_root, "exec root")?];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -121,6 +122,16 @@ fn serve(options: Options) -> Result<(), String> {
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     drop(locks);
     served.unwrap_or_else(|error| Err(format!("the daemon gave up: {error}")))
+}
+
+/// Allows as many open files as may be had: each running container and each client needs some, getrlimit(2).
+fn take_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this crate reads the environment")]

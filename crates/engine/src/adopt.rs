@@ -26,7 +26,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Durability;
 use tokio::sync::oneshot;
 
 /// Says that this exec root was used since the machine started.
@@ -69,6 +68,8 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
             tracing::error!(%error, "a name is taken twice");
         }
     }
+    // From here on processes are started: the next daemon must not take them for what a boot has ended.
+    fs::write(&marker, b"").map_err(|error| Error::failed(format!("write {}: {error}", marker.display())))?;
     let mut waiting = Vec::new();
     for (record, live) in adopted {
         let Record { intent, observed } = record;
@@ -82,8 +83,8 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
         }
     }
     tokio::spawn(start_in_turn(waiting));
-    shared.collect_images();
-    fs::write(&marker, b"").map_err(|error| Error::failed(format!("write {}: {error}", marker.display())))
+    shared.collect_images_soon();
+    Ok(())
 }
 
 /// Lets containers start in the order of their creation, each once the one before has been tried: it may need what that one
@@ -133,13 +134,10 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
         }
     }
     if record != before {
-        let (tables, record) = (shared.tables.clone(), record.clone());
-        tokio::spawn(async move {
-            let Record { intent, observed } = &record;
-            if let Err(error) = tables.put_container(intent, observed, Durability::Lazy).await {
-                tracing::error!(container = %intent.id, %error, "what was found could not be recorded");
-            }
-        });
+        // Synced and at once: what is written here must neither come after what its task writes, nor be found again.
+        if let Err(error) = shared.tables.put_record(&record) {
+            tracing::error!(container = %record.intent.id, %error, "what was found could not be recorded");
+        }
     }
     (record, live)
 }
@@ -149,13 +147,19 @@ fn find(shim: Shim, exit: Option<runtime::shim::wire::Exit>) -> Found {
     if let Some(exit) = exit {
         return Found::Ended(Exit { code: exit.code, oom_killed: exit.oom_killed }, Some(exit.finished_at));
     }
-    let runtime = tokio::runtime::Handle::current();
+    let (runtime, again) = (tokio::runtime::Handle::current(), shim.clone());
     match tokio::task::block_in_place(|| runtime.block_on(Watched::adopt(shim))) {
         Ok(watched) => Found::Live(watched),
-        Err(error) => {
-            tracing::warn!(%error, "a process has died with its shim");
-            Found::Ended(KILLED, None)
-        }
+        Err(error) => match again.status().and_then(|status| status.exit) {
+            // It has ended just now.
+            Some(exit) => {
+                Found::Ended(Exit { code: exit.code, oom_killed: exit.oom_killed }, Some(exit.finished_at))
+            }
+            None => {
+                tracing::warn!(%error, "a process has died with its shim");
+                Found::Ended(KILLED, None)
+            }
+        },
     }
 }
 
@@ -165,10 +169,16 @@ fn ended(shared: &Shared, record: &mut Record, exit: Exit, at: Option<base::Time
     let endpoint = observed.network.take();
     start::clean_up_now(shared, intent, endpoint.as_ref());
     observed.finished = at.unwrap_or_else(|| shared.clock.now());
-    let after = life::after_exit(intent.spec.restart, intent.desired, observed, exit, shared.clock.now());
+    let after = life::after_exit(
+        intent.spec.restart,
+        intent.desired,
+        observed,
+        life::End { exit, ran: true, now: shared.clock.now() },
+    );
     intent.desired = after.desired;
     observed.phase = after.phase;
     observed.restarts = after.restarts;
+    observed.attempts = after.attempts;
 }
 
 /// Removes the directories that belong to no container of the table.

@@ -104,7 +104,7 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         read_only_paths: hidden(&spec.security.read_only_paths, &READ_ONLY),
         cgroup: Cgroup { path: cgroup_path(&found.cgroup_parent, intent), limits: limits(&spec.resources) },
         init: spec.init,
-        process: process(spec)?,
+        process: process(intent)?,
         stdio: Stdio { open_stdin: spec.open_stdin, stdin_once: spec.stdin_once, attached: found.clients },
         log: (!spec.log.none).then(|| Log {
             directory: found.files.log(),
@@ -254,10 +254,13 @@ pub(crate) fn limits(resources: &Resources) -> Limits {
 }
 
 /// The process that a spec asks for.
-pub(crate) fn process(spec: &ContainerSpec) -> Result<Process, Error> {
+pub(crate) fn process(intent: &ContainerIntent) -> Result<Process, Error> {
+    let spec = &intent.spec;
     let mut env = spec.env.clone();
-    if !env.iter().any(|entry| entry.starts_with("HOSTNAME=")) && !spec.hostname.is_empty() {
-        env.push(format!("HOSTNAME={}", spec.hostname));
+    if !env.iter().any(|entry| entry.starts_with("HOSTNAME=")) {
+        let host = spec.network == NetworkMode::Host && spec.hostname.is_empty() || spec.uts == Sharing::Host;
+        let name = if host { crate::machine::name() } else { hostname(intent) };
+        env.insert(1.min(env.len()), format!("HOSTNAME={name}"));
     }
     let cwd = match spec.working_dir.as_str() {
         "" => "/",

@@ -72,7 +72,7 @@ pub(crate) enum Request {
     },
     Update {
         change: Box<Change>,
-        reply: Reply<()>,
+        reply: Reply<Vec<String>>,
     },
     Remove {
         options: RemoveOptions,
@@ -234,16 +234,21 @@ impl Task {
 
     /// Makes the step that is missing between what is wanted and what is seen, if no answer depends on it.
     async fn converge(&mut self) {
-        match (life::next(self.intent.desired, &self.observed), &self.state) {
-            (Some(Step::Start), State::Resting) => self.start_again().await,
-            (Some(Step::StartAt(at)), State::Resting) => {
-                let wait = at.since(self.shared.clock.now());
-                self.state = State::Waiting(Box::pin(tokio::time::sleep(wait)));
+        loop {
+            match (life::next(self.intent.desired, &self.observed), &self.state) {
+                // It then runs, rests, or waits for its next attempt, which is the next step.
+                (Some(Step::Start), State::Resting) => self.start_again().await,
+                (Some(Step::StartAt(at)), State::Resting) => {
+                    let wait = at.since(self.shared.clock.now());
+                    self.state = State::Waiting(Box::pin(tokio::time::sleep(wait)));
+                    return;
+                }
+                (Some(Step::Stop), State::Live(live)) if live.stopping.is_none() => {
+                    self.begin_stop(StopOptions::default(), Vec::new(), false).await;
+                    return;
+                }
+                _ => return,
             }
-            (Some(Step::Stop), State::Live(live)) if live.stopping.is_none() => {
-                self.begin_stop(StopOptions::default(), Vec::new(), false).await;
-            }
-            _ => {}
         }
     }
 
@@ -338,7 +343,7 @@ impl Task {
         }
         let before = (self.intent.desired, self.observed.restarts);
         self.intent.desired = Desired::Running;
-        self.observed.restarts = 0;
+        (self.observed.restarts, self.observed.attempts) = (0, 0);
         if let Err(error) = self.record(Durability::Synced).await {
             (self.intent.desired, self.observed.restarts) = before;
             return Err(error);
@@ -385,7 +390,7 @@ impl Task {
     async fn start_again(&mut self) {
         if self.start().await.is_err() {
             let exit = self.observed.exit().unwrap_or_default();
-            self.after_exit(exit).await;
+            self.after_exit(exit, false).await;
         }
     }
 
@@ -410,15 +415,14 @@ impl Task {
             let _ = reply.send(Err(error));
             return;
         }
-        if !then_start {
-            let before = std::mem::replace(&mut self.intent.desired, Desired::Stopped);
-            if before != Desired::Stopped
-                && let Err(error) = self.record(Durability::Synced).await
-            {
-                self.intent.desired = before;
-                let _ = reply.send(Err(error));
-                return;
-            }
+        let wanted = if then_start { Desired::Running } else { Desired::Stopped };
+        let before = std::mem::replace(&mut self.intent.desired, wanted);
+        if before != wanted
+            && let Err(error) = self.record(Durability::Synced).await
+        {
+            self.intent.desired = before;
+            let _ = reply.send(Err(error));
+            return;
         }
         if live {
             self.begin_stop(options, vec![reply], then_start).await;
@@ -444,14 +448,20 @@ impl Task {
         let number =
             options.signal.as_deref().map_or(own_signal, |text| signal::parse(text).unwrap_or(own_signal));
         let State::Live(live) = &mut self.state else { return };
-        let mut then_remove = None;
+        let mut deadline =
+            u64::try_from(timeout).ok().map(|s| Box::pin(tokio::time::sleep(Duration::from_secs(s))));
+        let (mut then_remove, mut leaving) = (None, false);
         if let Some(earlier) = live.stopping.take() {
             waiters.extend(earlier.waiters);
-            then_remove = earlier.then_remove;
+            (then_remove, leaving) = (earlier.then_remove, earlier.leaving);
+            // Who asks again does not put off what was asked before.
+            deadline = match (deadline, earlier.deadline) {
+                (Some(new), Some(old)) if old.deadline() < new.deadline() => Some(old),
+                (new, _) => new,
+            };
         }
-        let deadline =
-            u64::try_from(timeout).ok().map(|s| Box::pin(tokio::time::sleep(Duration::from_secs(s))));
-        live.stopping = Some(Stopping { deadline, waiters, then_start, then_remove, leaving: false });
+        let then_start = then_start && then_remove.is_none();
+        live.stopping = Some(Stopping { deadline, waiters, then_start, then_remove, leaving });
         self.signal(number).await;
     }
 
@@ -461,6 +471,10 @@ impl Task {
         if let Err(error) = live.watched.shim().signal(number).await {
             // Most likely it has just ended, which the loop is about to hear.
             tracing::debug!(container = %self.intent.id, %error, "signal not delivered");
+            if number == signal::KILL {
+                // Or its shim hangs: then the kernel is asked without it.
+                self.shared.kill_group(&self.intent).await;
+            }
         }
         if let Phase::Paused { pid } = self.observed.phase
             && self.shared.freeze(&self.intent, false).await.is_ok()
@@ -478,9 +492,12 @@ impl Task {
             )));
         }
         if number == signal::KILL || number == self.stop_signal() {
-            // Somebody ends it on purpose: its policy does not bring it back.
-            self.intent.desired = Desired::Stopped;
-            self.record(Durability::Synced).await?;
+            // Somebody ends it on purpose: its policy does not bring it back. A signal that it may survive says nothing about
+            // what is wanted until it has ended of it.
+            if number == signal::KILL {
+                self.intent.desired = Desired::Stopped;
+                self.record(Durability::Synced).await?;
+            }
             if let State::Live(live) = &mut self.state
                 && live.stopping.is_none()
             {
@@ -531,7 +548,7 @@ impl Task {
             self.tell("oom");
         }
         self.shared.tell_container("die", &self.intent, &attributes);
-        let Some(stopping) = live.stopping else { return self.after_exit(exit).await };
+        let Some(stopping) = live.stopping else { return self.after_exit(exit, true).await };
         self.observed.phase = Phase::Exited(exit);
         self.tell("stop");
         if stopping.leaving {
@@ -541,7 +558,10 @@ impl Task {
         if stopping.then_start && self.intent.desired == Desired::Running {
             self.publish();
             answer = self.start().await;
-            self.tell("restart");
+            match answer {
+                Ok(()) => self.tell("restart"),
+                Err(_) => self.intent.desired = Desired::Stopped,
+            }
         } else {
             self.intent.desired = Desired::Stopped;
         }
@@ -585,13 +605,18 @@ impl Task {
     }
 
     /// Lets the restart policy decide after an end that nobody asked for.
-    async fn after_exit(&mut self, exit: Exit) {
+    async fn after_exit(&mut self, exit: Exit, ran: bool) {
         let now = self.shared.clock.now();
-        let after =
-            life::after_exit(self.intent.spec.restart, self.intent.desired, &self.observed, exit, now);
+        let after = life::after_exit(
+            self.intent.spec.restart,
+            self.intent.desired,
+            &self.observed,
+            life::End { exit, ran, now },
+        );
         self.intent.desired = after.desired;
         self.observed.phase = after.phase;
         self.observed.restarts = after.restarts;
+        self.observed.attempts = after.attempts;
         self.state = State::Resting;
         self.publish();
         self.record_what_happened().await;
@@ -636,9 +661,16 @@ impl Task {
         Ok(())
     }
 
-    async fn update(&mut self, change: Change) -> Result<(), Error> {
+    async fn update(&mut self, change: Change) -> Result<Vec<String>, Error> {
         let before = self.intent.clone();
         crate::update::apply(&mut self.intent.spec, &change);
+        let warnings = match crate::create::checked_resources(&self.shared, &self.intent.spec.resources) {
+            Ok(warnings) => warnings,
+            Err(error) => {
+                self.intent = before;
+                return Err(error);
+            }
+        };
         let changed = async {
             if matches!(self.state, State::Live(_)) {
                 self.shared.set_limits(&self.intent).await?;
@@ -651,7 +683,7 @@ impl Task {
         }
         self.publish();
         self.tell("update");
-        Ok(())
+        Ok(warnings)
     }
 
     /// Joins a client to the process; of one that does not run yet, as soon as it does.
@@ -700,6 +732,13 @@ impl Task {
             self.signal(signal::KILL).await;
             return;
         }
+        if !options.force && matches!(self.state, State::Waiting(_)) {
+            let _ = reply.send(Err(Error::conflict(format!(
+                "cannot remove container \"/{}\": container is restarting: stop the container before removing or force remove",
+                self.intent.name
+            ))));
+            return;
+        }
         let answer = self.remove(options).await;
         let _ = reply.send(answer);
     }
@@ -717,10 +756,14 @@ impl Task {
     /// Removes everything that was made for a container that does not run. The table comes first: once it is out of
     /// there it is gone, and what a crash leaves of its files is swept by the next start of the daemon.
     async fn remove(&mut self, options: RemoveOptions) -> Result<(), Error> {
+        if options.volumes {
+            // Before the entry: without it nobody would know whose they were.
+            self.shared.remove_volumes(&self.intent).await?;
+        }
         self.shared.tables.remove_container(self.intent.id).await?;
         self.clients.clear();
         self.shared.registry.forget(self.intent.id);
-        let swept = self.shared.remove_files(&self.intent, options.volumes).await;
+        let swept = self.shared.remove_files(&self.intent).await;
         if let Err(error) = swept {
             tracing::error!(container = %self.intent.id, %error, "files of a removed container are left");
         }

@@ -90,9 +90,10 @@ fn entry(source: &OwnedFd, target: &OwnedFd, name: &CStr, depth: u32) -> Result<
             let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let to = fs::openat(target, name, create, Mode::RUSR | Mode::WUSR)?;
             contents(&from, &to)?;
-            attributes(&from, &to)?;
+            // Changing the owner takes file capabilities away, so attributes come after it.
             fs::fchown(&to, owner, group)?;
             fs::fchmod(&to, mode)?;
+            attributes(&from, &to)?;
             fs::futimens(&to, &times(&stat))
         }
         FileType::Symlink => {

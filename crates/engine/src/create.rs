@@ -32,7 +32,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, new: NewContainer) -> Result<Cr
     let made = prepare(shared, &intent, &observed).await;
     if let Err(error) = made {
         shared.registry.release(&intent.name, id);
-        let _ = shared.remove_files(&intent, true).await;
+        let _ = shared.remove_files(&intent).await;
         return Err(error);
     }
     let handle: Handle = container::spawn(shared, intent.clone(), observed, None, None);

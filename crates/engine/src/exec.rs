@@ -20,11 +20,22 @@ use tokio::net::UnixStream;
 
 /// Execs that are remembered; the oldest ended ones make room.
 const EXECS_MAX: usize = 4096;
+/// The exit code of an exec whose program cannot be run.
+const NOT_EXECUTABLE: i64 = 126;
+/// Of one that could not be started for another reason.
+const NOT_STARTED: i64 = 127;
 
 enum State {
     Created,
-    Running { pid: i32, shim: Shim },
-    Ended { code: i64 },
+    /// Somebody is starting it.
+    Starting,
+    Running {
+        pid: i32,
+        shim: Shim,
+    },
+    Ended {
+        code: i64,
+    },
 }
 
 struct Entry {
@@ -57,11 +68,20 @@ impl Execs {
         act(entry)
     }
 
+    /// Notes that one has ended. One that is forgotten needs no note.
+    fn end(&self, id: &str, code: i64) {
+        let _ = self.with(id, |entry| {
+            entry.state = State::Ended { code };
+            Ok(())
+        });
+    }
+
     fn add(&self, container: ContainerId, request: ExecRequest) -> Result<ExecId, Error> {
         let id = ExecId::from_bytes(base::random::bytes());
         let mut entries = self.lock();
         if entries.len() >= EXECS_MAX {
-            let oldest = entries.iter().position(|entry| !matches!(entry.state, State::Running { .. }));
+            let oldest =
+                entries.iter().position(|entry| matches!(entry.state, State::Created | State::Ended { .. }));
             let oldest = oldest.ok_or_else(|| {
                 Error::conflict(format!("{EXECS_MAX} processes were added to containers and all still run"))
             })?;
@@ -69,6 +89,11 @@ impl Execs {
         }
         entries.push_back(Entry { id, container, request, state: State::Created });
         Ok(id)
+    }
+
+    /// Forgets those of a container that has gone.
+    pub(crate) fn forget(&self, container: ContainerId) {
+        self.lock().retain(|entry| entry.container != container);
     }
 
     /// The running ones of a container.
@@ -83,7 +108,7 @@ impl Execs {
     pub(crate) fn inspect(&self, id: &str) -> Result<ExecState, Error> {
         self.with(id, |entry| {
             let (running, exit_code, pid) = match &entry.state {
-                State::Created => (false, None, 0),
+                State::Created | State::Starting => (false, None, 0),
                 // A client asks as soon as its stream has ended, which may be before we have heard: the shim has written it.
                 State::Running { pid, shim } => match shim.status().and_then(|status| status.exit) {
                     Some(exit) => (false, Some(i64::from(exit.code)), 0),
@@ -134,8 +159,13 @@ pub(crate) async fn start_prepared(
     size: Option<(u16, u16)>,
 ) -> Result<Option<Box<dyn Stream>>, Error> {
     let (exec, container, mut request) = shared.execs.with(id, |entry| match entry.state {
-        State::Created => Ok((entry.id, entry.container, entry.request.clone())),
-        State::Running { .. } => Err(Error::conflict(format!("Error: Exec command {id} is already running"))),
+        State::Created => {
+            entry.state = State::Starting;
+            Ok((entry.id, entry.container, entry.request.clone()))
+        }
+        State::Starting | State::Running { .. } => {
+            Err(Error::conflict(format!("Error: Exec command {id} is already running")))
+        }
         State::Ended { .. } => Err(Error::conflict(format!("Error: Exec command {id} has already run"))),
     })?;
     request.terminal_size = size.or(request.terminal_size);
@@ -143,6 +173,7 @@ pub(crate) async fn start_prepared(
     let snapshot = handle.snapshot();
     let status = Shim::new(shared.roots.shim(container)).status();
     let (Phase::Running { .. }, Some(status)) = (&snapshot.observed.phase, status) else {
+        shared.execs.end(id, NOT_STARTED);
         return Err(Error::conflict(format!("container {container} is not running")));
     };
     let process = ContainerProcess { pid: status.pid, start_ticks: status.start_ticks };
@@ -161,11 +192,8 @@ pub(crate) async fn start_prepared(
     let started = match outcome {
         Ok(started) => started,
         Err(error) => {
-            let code = if error.message.contains("permission denied") { 126 } else { 127 };
-            let _ = shared.execs.with(id, |entry| {
-                entry.state = State::Ended { code };
-                Ok(())
-            });
+            let code = if error.message.contains("permission denied") { NOT_EXECUTABLE } else { NOT_STARTED };
+            shared.execs.end(id, code);
             let _ = base::file::remove_all(&directory);
             return Err(error);
         }
@@ -201,10 +229,7 @@ async fn follow(
             -1
         }
     };
-    let _ = shared.execs.with(&exec.to_string(), |entry| {
-        entry.state = State::Ended { code: i64::from(code) };
-        Ok(())
-    });
+    shared.execs.end(&exec.to_string(), i64::from(code));
     let attributes = [("execID", exec.to_string()), ("exitCode", code.to_string())];
     shared.tell_container("exec_die", &intent, &attributes);
     let _ = base::file::remove_all(&directory);
@@ -256,8 +281,8 @@ fn spawn(
 fn process(intent: &model::ContainerIntent, request: &ExecRequest) -> Result<Process, Error> {
     let spec = &intent.spec;
     let privileged = request.privileged || spec.security.privileged;
-    let mut own = spec.clone();
-    own.security.privileged = privileged;
+    let mut own = intent.clone();
+    own.spec.security.privileged = privileged;
     let mut process = crate::compose::process(&own)?;
     process.args.clone_from(&request.args);
     process.env = plan::merge::environment(&process.env, &request.env, request.terminal);

@@ -230,31 +230,38 @@ impl Shared {
         Ok(pids.into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect())
     }
 
-    /// Removes everything on disk that was made for a container.
-    async fn remove_files(&self, intent: &ContainerIntent, volumes: bool) -> Result<(), Error> {
+    /// Removes the volumes that a container owns.
+    async fn remove_volumes(&self, intent: &ContainerIntent) -> Result<(), Error> {
+        let volumes = self.volumes.clone();
+        let names: Vec<String> = volumes::Volumes::of(&intent.spec).map(str::to_owned).collect();
+        doors::blocking(move || names.iter().try_for_each(|name| volumes.remove(name))).await
+    }
+
+    /// Removes everything else on disk that was made for a container, and what is remembered of it.
+    async fn remove_files(&self, intent: &ContainerIntent) -> Result<(), Error> {
         self.samples.forget(intent.id);
+        self.execs.forget(intent.id);
         let directories = [self.roots.shim(intent.id), self.roots.container(intent.id).root().to_owned()];
-        let mut outcome = Ok(());
-        if volumes {
-            for name in volumes::Volumes::of(&intent.spec) {
-                outcome = outcome.and(self.volumes.remove(name));
-            }
-        }
-        let removed = doors::blocking(move || {
+        doors::blocking(move || {
             let mut outcome = Ok(());
             for directory in directories {
                 let failed = |error| Error::failed(format!("remove {}: {error}", directory.display()));
                 outcome = outcome.and(base::file::remove_all(&directory).map_err(failed));
             }
             outcome
-        });
-        removed.await.and(outcome)
+        })
+        .await
     }
 
-    /// The same, off the way of whoever removed a container.
-    fn collect_images_soon(self: &Arc<Shared>) {
-        let shared = Arc::clone(self);
-        tokio::task::spawn_blocking(move || shared.collect_images());
+    /// Kills what is in a container's control group, where its shim does not.
+    async fn kill_group(&self, intent: &ContainerIntent) {
+        let (group, id) = (self.group(intent), intent.id);
+        let killed = doors::blocking(move || {
+            group.kill_all().map_err(|error| Error::failed(format!("kill container {id}: {}", Chain(&error))))
+        });
+        if let Err(error) = killed.await {
+            tracing::error!(container = %id, %error, "it could not be killed");
+        }
     }
 
     /// Removes the images that were removed under a container that has gone now.
@@ -264,6 +271,12 @@ impl Shared {
         if let Err(error) = self.images.collect(&|id| used.contains(id)) {
             tracing::warn!(error = %Chain(&error), "images that nobody needs are left");
         }
+    }
+
+    /// The same, off the way of whoever removed a container.
+    fn collect_images_soon(self: &Arc<Shared>) {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || shared.collect_images());
     }
 
     /// Tells everybody what happened to a container.

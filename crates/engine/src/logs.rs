@@ -15,6 +15,7 @@ use rustix::fs::inotify;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 /// Lines that wait for a slow client.
@@ -52,6 +53,8 @@ struct Follower {
 enum Stop {
     /// Everything that is there was read.
     CaughtUp,
+    /// The client has to read first; here is what it was about to get.
+    Full(LogLine),
     /// The client has gone, or has all it asked for.
     Done,
 }
@@ -61,13 +64,22 @@ impl Follower {
         let watch = if self.request.follow { Some(self.watch()?) } else { None };
         let tail = self.request.tail.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX));
         let query = Query { tail, since: self.request.since, until: None };
-        let mut reader = Reader::open(&self.directory, query).map_err(|error| unreadable(&error))?;
+        let directory = self.directory.clone();
+        let mut reader = crate::doors::blocking(move || {
+            Reader::open(&directory, query).map_err(|error| unreadable(&error))
+        })
+        .await?;
         loop {
             // Asked before reading: what was written until then is certainly read.
             let runs = self.runs();
             let stop;
             (reader, stop) = self.pump(reader).await?;
             match (&watch, stop) {
+                (_, Stop::Full(line)) => {
+                    if self.sender.send(line).await.is_err() {
+                        return Ok(());
+                    }
+                }
                 (_, Stop::Done) | (None, Stop::CaughtUp) => return Ok(()),
                 (Some(_), Stop::CaughtUp) if !runs => return Ok(()),
                 (Some(watch), Stop::CaughtUp) => tokio::select! {
@@ -112,8 +124,11 @@ impl Follower {
                 if !wanted_stream(&request, &record) {
                     continue;
                 }
-                if sender.blocking_send(line(record)).is_err() {
-                    return Ok((reader, Stop::Done));
+                match sender.try_send(line(record)) {
+                    Ok(()) => {}
+                    // Waited for elsewhere: a client that does not read must not hold a thread.
+                    Err(TrySendError::Full(line)) => return Ok((reader, Stop::Full(line))),
+                    Err(TrySendError::Closed(_)) => return Ok((reader, Stop::Done)),
                 }
             }
             Ok((reader, Stop::CaughtUp))

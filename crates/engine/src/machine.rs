@@ -11,6 +11,11 @@ pub(crate) fn memory_bytes() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
+/// The host's name.
+pub(crate) fn name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// CPUs that this process may use.
 pub(crate) fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))

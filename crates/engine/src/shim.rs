@@ -13,12 +13,18 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 /// Bytes of one answer line.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// How long a shim may take to answer: it has little else to do.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a shim that could not be connected to is tried again, and how long in between.
+const CONNECT_ATTEMPTS_MAX: u32 = 50;
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// The exit code of a process whose shim was killed: it died of SIGKILL with it.
 const KILLED_WITH_ITS_SHIM: i32 = 137;
 
@@ -43,6 +49,17 @@ impl Shim {
 
     /// Sends one request and leaves the stream behind its answer.
     async fn ask(&self, request: &wire::Request) -> Result<UnixStream, Error> {
+        match tokio::time::timeout(ASK_TIMEOUT, self.ask_patiently(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::failed(format!(
+                "the shim in {} does not answer within {} seconds",
+                self.directory.display(),
+                ASK_TIMEOUT.as_secs()
+            ))),
+        }
+    }
+
+    async fn ask_patiently(&self, request: &wire::Request) -> Result<UnixStream, Error> {
         let failed = |what: &str, why: String| {
             Error::failed(format!("{what} the shim in {}: {why}", self.directory.display()))
         };
@@ -129,13 +146,16 @@ impl Watched {
         let finished = Arc::new(OnceLock::new());
         let (directory, told) = (shim.directory.clone(), Arc::clone(&finished));
         let end = tokio::spawn(async move {
+            let mut line = String::new();
             if let Some(stream) = stream {
-                let mut line = String::new();
                 // A line or the end of the stream: either way the file says what happened.
                 let _ = BufReader::new(stream).read_line(&mut line).await;
             }
-            if let Some(child) = child {
-                reap(child).await;
+            match child {
+                // The process has ended; its shim may stay for a client that is slow to read.
+                Some(child) if !line.is_empty() => drop(tokio::spawn(reap(child))),
+                Some(child) => reap(child).await,
+                None => {}
             }
             match status(&directory) {
                 Some(wire::Status { exit: Some(exit), .. }) => {
@@ -150,10 +170,27 @@ impl Watched {
 
     /// Begins to watch a process that an earlier daemon started; an error if its shim does not answer.
     pub(crate) async fn adopt(shim: Shim) -> Result<Watched, Error> {
-        if let Err(error) = shim.connect().await {
-            return Err(Error::failed(format!("reach the shim in {}: {error}", shim.directory.display())));
+        let mut attempts = 0;
+        loop {
+            match shim.connect().await {
+                Ok(_) => return Watched::begin(shim, None).await,
+                // Only these say that nobody listens; anything else is a lack of ours or of the machine, and passes.
+                Err(error)
+                    if attempts == CONNECT_ATTEMPTS_MAX
+                        || matches!(
+                            error.kind(),
+                            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+                        ) =>
+                {
+                    let directory = shim.directory.display();
+                    return Err(Error::failed(format!("reach the shim in {directory}: {error}")));
+                }
+                Err(_) => {
+                    attempts += 1;
+                    tokio::time::sleep(CONNECT_PAUSE).await;
+                }
+            }
         }
-        Watched::begin(shim, None).await
     }
 
     /// The shim.

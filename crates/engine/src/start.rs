@@ -120,6 +120,12 @@ fn make(
 ) -> Result<runtime::Started, Failure> {
     let files = shared.roots.container(intent.id);
     let directory = shared.roots.shim(intent.id);
+    // What an earlier start left, when the daemon was killed in the middle of it, would share the writable layer.
+    let group = shared.group(intent);
+    if group.exists() {
+        let gone = group.kill_all().and_then(|()| group.remove());
+        gone.map_err(|error| Error::failed(format!("clear the control group: {}", Chain(&error))))?;
+    }
     // An earlier run's status must not be taken for this one's.
     base::file::remove_all(&directory).map_err(|error| failed("clear", &directory, &error))?;
     for made in [&directory, &files.upper(), &files.work(), &files.log()] {

@@ -37,7 +37,11 @@ impl Samples {
     }
 
     fn keep(&self, id: ContainerId, sample: Stats) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sample);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(now) = sample.read {
+            last.retain(|_, old| old.read.is_some_and(|read| now.since(read) <= AGE_MAX));
+        }
+        last.insert(id, sample);
     }
 
     pub(crate) fn forget(&self, id: ContainerId) {

@@ -77,6 +77,13 @@ impl Tables {
         self.write(durability, what, move |tx| tx.put(&CONTAINERS, &record.intent.id, &record)).await
     }
 
+    /// The same at once, on a thread that may block.
+    pub(crate) fn put_record(&self, record: &Record) -> Result<(), Error> {
+        let put = |tx: &mut store::WriteTx<'_>| tx.put(&CONTAINERS, &record.intent.id, record);
+        let what = format!("record container {}", record.intent.id.short());
+        self.store.write(Durability::Synced, put).map_err(|error: store::Error| failed(&what, &error))
+    }
+
     pub(crate) async fn remove_container(&self, id: ContainerId) -> Result<(), Error> {
         let what = format!("remove container {} from the table", id.short());
         self.write(Durability::Synced, what, move |tx| {

@@ -16,6 +16,7 @@ const FILLED: &str = "filled";
 const DATA: &str = "_data";
 
 /// The volumes of a node.
+#[derive(Clone)]
 pub(crate) struct Volumes {
     root: PathBuf,
 }

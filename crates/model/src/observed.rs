@@ -16,6 +16,9 @@ pub struct Observed {
     pub finished: Time,
     /// How often its policy started it again.
     pub restarts: u32,
+    /// Attempts in a row that did not last: what the wait before the next one grows with.
+    #[serde(default)]
+    pub attempts: u32,
     /// Why the last start failed; empty otherwise.
     pub error: String,
     /// Its place on the network while it runs.
@@ -98,6 +101,7 @@ impl Observed {
             started: Time::NEVER,
             finished: Time::NEVER,
             restarts: 0,
+            attempts: 0,
             error: String::new(),
             network: None,
         }

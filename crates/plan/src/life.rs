@@ -47,20 +47,28 @@ pub struct AfterExit {
     pub desired: Desired,
     /// Its phase now: waiting for its restart, or at rest.
     pub phase: Phase,
-    /// The count of restarts in a row, the coming one included.
+    /// The count of restarts, the coming one included.
     pub restarts: u32,
+    /// The count of attempts in a row that did not last, the coming one included.
+    pub attempts: u32,
 }
 
-/// What the restart policy makes of an end at `now` of a process that was started at `observed.started`.
-pub fn after_exit(
-    policy: RestartPolicy,
-    desired: Desired,
-    observed: &Observed,
-    exit: Exit,
-    now: Time,
-) -> AfterExit {
-    let recovered = observed.started.is_set() && now.since(observed.started) >= RECOVERED_AFTER;
-    let in_a_row = if recovered { 0 } else { observed.restarts };
+/// The end of a process, or of the attempt to start one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// How.
+    pub exit: Exit,
+    /// Whether a process ran at all.
+    pub ran: bool,
+    /// When.
+    pub now: Time,
+}
+
+/// What the restart policy makes of an end.
+pub fn after_exit(policy: RestartPolicy, desired: Desired, observed: &Observed, end: End) -> AfterExit {
+    let End { exit, ran, now } = end;
+    let recovered = ran && observed.started.is_set() && now.since(observed.started) >= RECOVERED_AFTER;
+    let attempts = if recovered { 0 } else { observed.attempts };
     let again = desired == Desired::Running
         && match policy {
             RestartPolicy::No => false,
@@ -70,10 +78,15 @@ pub fn after_exit(
             }
         };
     if again {
-        let phase = Phase::Restarting { exit, at: now.plus(back_off(in_a_row)) };
-        AfterExit { desired: Desired::Running, phase, restarts: observed.restarts.saturating_add(1) }
+        AfterExit {
+            desired: Desired::Running,
+            phase: Phase::Restarting { exit, at: now.plus(back_off(attempts)) },
+            restarts: observed.restarts.saturating_add(1),
+            attempts: attempts.saturating_add(1),
+        }
     } else {
-        AfterExit { desired: Desired::Stopped, phase: Phase::Exited(exit), restarts: observed.restarts }
+        let phase = Phase::Exited(exit);
+        AfterExit { desired: Desired::Stopped, phase, restarts: observed.restarts, attempts: 0 }
     }
 }
 
@@ -104,6 +117,10 @@ mod tests {
         Observed { phase, started: Time::from_unix_seconds(100), ..Observed::created() }
     }
 
+    fn end(exit: Exit, now: Time) -> End {
+        End { exit, ran: true, now }
+    }
+
     const FAILED: Exit = Exit { code: 3, oom_killed: false };
 
     #[test]
@@ -124,8 +141,12 @@ mod tests {
     #[test]
     fn without_a_policy_an_ended_container_rests() {
         let now = Time::from_unix_seconds(101);
-        let after =
-            after_exit(RestartPolicy::No, Desired::Running, &seen(Phase::Running { pid: 1 }), FAILED, now);
+        let after = after_exit(
+            RestartPolicy::No,
+            Desired::Running,
+            &seen(Phase::Running { pid: 1 }),
+            end(FAILED, now),
+        );
         assert_eq!((after.desired, after.phase), (Desired::Stopped, Phase::Exited(FAILED)));
     }
 
@@ -135,17 +156,17 @@ mod tests {
         let now = Time::from_unix_seconds(101);
         let mut observed = seen(Phase::Running { pid: 1 });
         for _ in 0..2 {
-            let after = after_exit(policy, Desired::Running, &observed, FAILED, now);
+            let after = after_exit(policy, Desired::Running, &observed, end(FAILED, now));
             assert!(matches!(after.phase, Phase::Restarting { .. }));
             observed.restarts = after.restarts;
         }
         assert!(matches!(
-            after_exit(policy, Desired::Running, &observed, FAILED, now).phase,
+            after_exit(policy, Desired::Running, &observed, end(FAILED, now)).phase,
             Phase::Exited(_)
         ));
         let fine = Exit::default();
         assert!(matches!(
-            after_exit(policy, Desired::Running, &seen(Phase::Running { pid: 1 }), fine, now).phase,
+            after_exit(policy, Desired::Running, &seen(Phase::Running { pid: 1 }), end(fine, now)).phase,
             Phase::Exited(_)
         ));
     }
@@ -156,10 +177,21 @@ mod tests {
         assert_eq!(back_off(3), BACK_OFF_MIN * 8);
         assert_eq!(back_off(4_000_000_000), BACK_OFF_MAX);
         let mut observed = seen(Phase::Running { pid: 1 });
-        observed.restarts = 9;
+        observed.attempts = 9;
         let now = observed.started.plus(RECOVERED_AFTER);
-        let after = after_exit(RestartPolicy::Always, Desired::Running, &observed, FAILED, now);
+        let after = after_exit(RestartPolicy::Always, Desired::Running, &observed, end(FAILED, now));
         assert_eq!(after.phase, Phase::Restarting { exit: FAILED, at: now.plus(BACK_OFF_MIN) });
+        assert_eq!(after.attempts, 1);
+    }
+
+    #[test]
+    fn an_attempt_that_never_ran_has_not_recovered() {
+        let mut observed = seen(Phase::Exited(FAILED));
+        observed.attempts = 3;
+        let now = observed.started.plus(RECOVERED_AFTER * 2);
+        let failed = End { exit: FAILED, ran: false, now };
+        let after = after_exit(RestartPolicy::Always, Desired::Running, &observed, failed);
+        assert_eq!(after.phase, Phase::Restarting { exit: FAILED, at: now.plus(BACK_OFF_MIN * 8) });
     }
 
     #[test]
@@ -169,8 +201,7 @@ mod tests {
             RestartPolicy::Always,
             Desired::Stopped,
             &seen(Phase::Running { pid: 1 }),
-            FAILED,
-            now,
+            end(FAILED, now),
         );
         assert!(matches!(after.phase, Phase::Exited(_)));
     }

@@ -1,6 +1,6 @@
 //! The Control door.
 
-use super::{Door, blocking};
+use super::{Door, blocking, to_the_end};
 use crate::container::{Change, Reply, Request};
 use crate::registry::{Handle, Snapshot};
 use crate::{create, signal, view};
@@ -30,14 +30,16 @@ fn met(until: WaitFor, before: u64, snapshot: &Snapshot) -> Option<i64> {
     match until {
         _ if snapshot.removed => code,
         WaitFor::NotRunning if !is_live(&snapshot.observed.phase) => code,
-        WaitFor::NextExit if snapshot.exits > before => code,
+        // It did not run for a moment, even if its policy has brought it back since.
+        WaitFor::NextExit | WaitFor::NotRunning if snapshot.exits > before => code,
         _ => None,
     }
 }
 
 impl Control for Door {
     fn create(&self, new: NewContainer) -> Answer<'_, Created> {
-        Box::pin(create::create(&self.0, new))
+        let shared = self.0.clone();
+        Box::pin(to_the_end(async move { create::create(&shared, new).await }))
     }
 
     fn resolve(&self, name: &str) -> Result<ContainerId, Error> {
@@ -128,10 +130,8 @@ impl Control for Door {
     ) -> Answer<'a, Vec<String>> {
         Box::pin(async move {
             let (_, handle) = self.0.registry.find(name)?;
-            let warnings = create::checked_resources(&self.0, &resources)?;
             let change = Box::new(Change { resources, restart, origin });
-            ask(&handle, |reply| Request::Update { change, reply }).await?;
-            Ok(warnings)
+            ask(&handle, |reply| Request::Update { change, reply }).await
         })
     }
 

@@ -24,6 +24,16 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Doors {
     }
 }
 
+/// Carries a request out to its end, even if its client goes away in the middle: half of it would be left otherwise.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, platform::Error>> + Send + 'static,
+) -> Result<T, platform::Error> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(platform::Error::failed(format!("the daemon gave up on this request: {error}"))),
+    }
+}
+
 /// Runs work that blocks where the asynchronous runtime does not mind.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, platform::Error> + Send + 'static,

@@ -1,7 +1,7 @@
 //! The Node door.
 
 use super::control::ask;
-use super::{Door, blocking};
+use super::{Door, blocking, to_the_end};
 use crate::container::Request;
 use crate::{exec, logs, stats, top};
 use model::{ExecId, Phase};
@@ -90,7 +90,8 @@ impl Node for Door {
         attach: bool,
         size: Option<(u16, u16)>,
     ) -> Answer<'a, Option<Box<dyn Stream>>> {
-        Box::pin(exec::start_prepared(&self.0, id, attach, size))
+        let (shared, id) = (self.0.clone(), id.to_owned());
+        Box::pin(to_the_end(async move { exec::start_prepared(&shared, &id, attach, size).await }))
     }
 
     fn exec_resize<'a>(&'a self, id: &'a str, rows: u16, columns: u16) -> Answer<'a, ()> {
