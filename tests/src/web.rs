@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The page at an address, or nothing where there is none within three seconds or its status is not 200.
 #[must_use]
@@ -14,14 +15,25 @@ pub fn page(url: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A TCP port that nothing on this machine listens at, nor will by chance: the kernel gives it to nobody for a while.
+/// The ports that the kernel gives to nobody by itself: below its dynamic ones, above those that services have.
+const FIXED_PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A TCP port that nothing on this machine listens at, nor will by chance. Tests that run at the same time start at different
+/// places, by their process ids.
 ///
 /// # Panics
-/// Where the kernel has no port left.
+/// Where no port is left.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("0.0.0.0", 0)).expect("a port can be had");
-    listener.local_addr().expect("a socket has an address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(FIXED_PORTS.end - FIXED_PORTS.start);
+    let first = std::process::id().wrapping_mul(97);
+    let ports = (0..count).map(|_| {
+        let next = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        FIXED_PORTS.start + u16::try_from(next % count).unwrap_or(0)
+    });
+    let mut free = ports.filter(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok());
+    free.next().expect("a port can be had")
 }
 
 /// An address of this machine other than loopback's: the one that it would speak to the world from.
