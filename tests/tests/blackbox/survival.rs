@@ -86,4 +86,44 @@ rows! {
             assert!(acknowledged.iter().all(|id| known.contains(id)), "{acknowledged:?} of {known}");
         }
     }
+    fn a_start_that_fails_after_a_loss_of_power_is_tried_again(node, cli) needs ["busybox"] {
+        let folder = node.home().join("late");
+        std::fs::create_dir(&folder).unwrap();
+        let mount = format!("type=bind,source={},target=/late", folder.display());
+        cli.ok(&["run", "-d", "--name", "needs", "--restart", "always", "--mount", &mount, "busybox", "sleep", "1000"]);
+        node.lose_power();
+        std::fs::remove_dir(&folder).unwrap();
+        node.start_again();
+        let state = || cli.inspect("needs", "{{.State.Status}}");
+        until("its start has failed", || (state() == "restarting").then_some(()));
+        std::fs::create_dir(&folder).unwrap();
+        until("it runs", || (state() == "running").then_some(()));
+        cli.ok(&["rm", "-f", "needs"]);
+    }
+
+    fn an_edge_process_that_is_killed_comes_back(node, cli) needs ["nginx"] {
+        if std::fs::read_to_string("/proc/net/if_inet6").is_ok_and(|addresses| !addresses.is_empty()) {
+            let port = free_port();
+            cli.ok(&["run", "-d", "--name", "web", "-p", &format!("{port}:80"), "nginx"]);
+            let url = format!("http://[::1]:{port}/");
+            until("nginx answers", || page(&url));
+            let pid = edge(&node.exec_root()).expect("one serves");
+            assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            until("another one serves", || edge(&node.exec_root()).filter(|other| *other != pid));
+            until("nginx answers again", || page(&url));
+        } else {
+            blackbox::skip("this machine has no IPv6");
+        }
+    }
+}
+
+/// The process id of a daemon's edge process.
+fn edge(exec_root: &std::path::Path) -> Option<String> {
+    let folder = exec_root.join("edge").to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let mut serving = processes.filter(|process| {
+        let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == folder.as_bytes())
+    });
+    serving.next().map(|process| process.file_name().to_string_lossy().into_owned())
 }

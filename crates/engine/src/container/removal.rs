@@ -1,0 +1,73 @@
+//! Removing a container with everything that was made for it.
+
+use super::{Reply, State, Stopping, Task};
+use crate::signal;
+use model::{Desired, Phase};
+use platform::{Error, RemoveOptions};
+
+impl Task {
+    pub(super) async fn asked_to_remove(&mut self, options: RemoveOptions, reply: Reply<()>) {
+        let paused = matches!(self.observed.phase, Phase::Paused { .. });
+        if let State::Live(live) = &mut self.state {
+            if !options.force {
+                let name = &self.intent.name;
+                let _ = reply.send(Err(Error::conflict(if paused {
+                    format!("cannot remove container \"/{name}\": container is paused and must be unpaused first")
+                } else {
+                    format!(
+                        "cannot remove container \"/{name}\": container is running: stop the container before removing or \
+                         force remove"
+                    )
+                })));
+                return;
+            }
+            let mut waiters = live.stopping.take().map(|earlier| earlier.waiters).unwrap_or_default();
+            waiters.push(reply);
+            let then_remove = Some(options);
+            live.stopping =
+                Some(Stopping { deadline: None, waiters, then_start: false, then_remove, leaving: false });
+            self.signal(signal::KILL).await;
+            return;
+        }
+        if !options.force && matches!(self.state, State::Waiting(_)) {
+            let _ = reply.send(Err(Error::conflict(format!(
+                "cannot remove container \"/{}\": container is restarting: stop the container before removing or force remove",
+                self.intent.name
+            ))));
+            return;
+        }
+        let answer = self.remove(options).await;
+        let _ = reply.send(answer);
+    }
+
+    pub(super) async fn remove_if_automatic(&mut self) {
+        let rests = matches!(self.state, State::Resting) && self.intent.desired == Desired::Stopped;
+        if self.intent.spec.auto_remove && rests {
+            let options = RemoveOptions { force: false, volumes: true };
+            if let Err(error) = self.remove(options).await {
+                tracing::error!(container = %self.intent.id, %error, "automatic removal failed");
+            }
+        }
+    }
+
+    /// Removes everything that was made for a container that does not run. The table comes first: once it is out of
+    /// there it is gone, and what a crash leaves of its files is swept by the next start of the daemon.
+    pub(super) async fn remove(&mut self, options: RemoveOptions) -> Result<(), Error> {
+        if options.volumes {
+            // Before the entry: without it nobody would know whose they were.
+            self.shared.remove_volumes(&self.intent).await?;
+        }
+        self.shared.tables.remove_container(self.intent.id).await?;
+        self.clients.clear();
+        self.shared.registry.forget(self.intent.id);
+        let swept = self.shared.remove_files(&self.intent).await;
+        if let Err(error) = swept {
+            tracing::error!(container = %self.intent.id, %error, "files of a removed container are left");
+        }
+        self.tell("destroy");
+        self.shared.collect_images_soon();
+        self.state = State::Gone;
+        self.publish();
+        Ok(())
+    }
+}
