@@ -40,6 +40,10 @@ pub(crate) const MASKED: [&str; 12] = [
 pub(crate) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Any process of a container may bind low ports and send pings: nobody else is on its network.
+const OPEN_NETWORK: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+
 /// What was found out about the machine for this start.
 pub(crate) struct Found<'a> {
     /// The image's layers, the top one first.
@@ -97,7 +101,7 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         hostname: (own_uts && (spec.network != NetworkMode::Host || !spec.hostname.is_empty()))
             .then(|| hostname(intent)),
         domainname: Some(spec.domainname.clone()).filter(|name| own_uts && !name.is_empty()),
-        sysctls: spec.sysctls.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        sysctls: sysctls(spec),
         devices: spec.devices.iter().map(device).collect(),
         all_devices: privileged,
         masked_paths: hidden(&spec.security.masked_paths, &MASKED),
@@ -112,6 +116,18 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
             files_max: spec.log.files_max,
         }),
     })
+}
+
+/// Kernel settings: what the user says over what a network namespace of one's own starts with. A bridge's namespaces have these
+/// already; one without any link is made by the runtime.
+fn sysctls(spec: &ContainerSpec) -> Vec<(String, String)> {
+    let mut settings = spec.sysctls.clone();
+    if spec.network == NetworkMode::None {
+        for (name, value) in OPEN_NETWORK {
+            settings.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    settings.into_iter().collect()
 }
 
 /// The path of a container's control group beneath each hierarchy.

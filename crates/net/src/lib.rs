@@ -25,10 +25,12 @@ mod netlink;
 mod network;
 mod nft;
 mod reaper;
+mod value;
 
 pub use error::Error;
 pub use namespace::Namespace;
-pub use network::{Endpoint, Ipv4Net, NetConfig, Network, PublishedPort};
+pub use network::Network;
+pub use value::{Endpoint, Ipv4Net, NetConfig, PublishedPort};
 
 /// Bytes in a packet on the bridge.
 pub const MTU: u32 = 1500;

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::netlink::{ACK, CREATE, DUMP, EXCLUSIVE, Message, REPLACE, Socket};
-use crate::network::Ipv4Net;
+use crate::value::Ipv4Net;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use std::net::Ipv4Addr;

@@ -3,63 +3,17 @@
 use crate::namespace::{Namespace, Pool};
 use crate::netlink::Socket;
 use crate::reaper::Reaper;
+use crate::value::{Endpoint, Ipv4Net, NetConfig, PublishedPort};
 use crate::{Error, conntrack, link, nft};
 use model::Protocol;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-
-/// A subnet of IPv4, or an address with the prefix of its subnet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ipv4Net {
-    /// An address in it.
-    pub address: Ipv4Addr,
-    /// The bits of its prefix.
-    pub prefix: u8,
-}
-
-/// What a bridge shall be.
-#[derive(Clone, Debug)]
-pub struct NetConfig {
-    /// The daemon's id, eight hexadecimal digits.
-    pub daemon: String,
-    /// The bridge's subnet.
-    pub subnet: Ipv4Net,
-    /// The host's address in it.
-    pub gateway: Ipv4Addr,
-    /// Bytes in a packet.
-    pub mtu: u32,
-}
-
-/// A port of the host that leads to a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublishedPort {
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// The host's address; none is every address of both families.
-    pub host: Option<IpAddr>,
-    /// The host's port.
-    pub host_port: u16,
-    /// The container's address.
-    pub address: Ipv4Addr,
-    /// The container's port.
-    pub port: u16,
-}
-
-/// A container's place on the bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// Its hardware address.
-    pub mac: [u8; 6],
-}
 
 /// Hexadecimal digits of an address in the name of its link.
 const PORT_DIGITS: usize = 4;

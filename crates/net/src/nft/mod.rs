@@ -23,7 +23,7 @@ pub(crate) use message::Batch;
 use crate::Error;
 use crate::netlink::CREATE;
 use crate::netlink::Socket;
-use crate::network::{Ipv4Net, PublishedPort};
+use crate::value::{Ipv4Net, PublishedPort};
 use expression::Expression as Do;
 use message::{Element, Hook, Kind};
 use model::Protocol;
