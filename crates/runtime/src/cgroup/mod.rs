@@ -13,10 +13,12 @@ mod devices;
 mod figures;
 mod layout;
 mod limits;
+pub mod resources;
 
 pub use devices::DeviceRule;
 pub use figures::{Block, Cpu, Figures, Memory};
 pub use layout::{Hierarchy, Layout};
+pub use resources::Resources;
 
 use crate::setup::Limits;
 use limits::Write;
