@@ -1,13 +1,16 @@
-//! Which device nodes a group's processes may open or make: a list that is allowed, everything else denied.
+//! Which device nodes a group's processes may open or make: rules in order, of which the last that fits decides.
 //!
-//! v1 takes the list as lines of text. v2 has no such file: the list becomes a small program that the kernel asks at
-//! each open and mknod.
+//! v1 takes lines of text and remembers a default and its exceptions; a line that contradicts the default is forgotten
+//! unless it names an exception exactly. So the rules are worked out here ([`Exceptions`]), and what is left of them in
+//! the end is written. v2 has no such file: the rules become a small program that the kernel asks at each open
+//! and mknod (`device_program`).
 
+use super::device_program::program;
+use super::resources::{DeviceEntry, DeviceKind};
 use super::{Error, Group, write_value};
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use sys::device_filter::Instruction;
 
 /// Devices that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,39 +52,124 @@ impl DeviceRule {
         DeviceRule::character(5, Some(2)),
         DeviceRule::character(136, None),
     ];
+}
 
-    /// As the `devices.allow` file of v1 wants it.
+/// What v1 remembers: whether a device is allowed, and what is an exception from that.
+#[derive(Debug, PartialEq, Eq)]
+struct Exceptions {
+    allow: bool,
+    list: Vec<DeviceEntry>,
+}
+
+impl Exceptions {
+    /// Works the rules out, beginning with a group that may use every device.
+    fn of(rules: &[DeviceEntry]) -> Result<Exceptions, Error> {
+        let mut state = Exceptions { allow: true, list: Vec::new() };
+        for rule in rules {
+            if rule.kind != DeviceKind::Any {
+                state.add(*rule)?;
+            } else if *rule == (DeviceEntry { allow: rule.allow, ..DeviceEntry::DENY_ALL }) {
+                state = Exceptions { allow: rule.allow, list: Vec::new() };
+            } else {
+                state.add(DeviceEntry { kind: DeviceKind::Block, ..*rule })?;
+                state.add(DeviceEntry { kind: DeviceKind::Character, ..*rule })?;
+            }
+        }
+        // The kernel wants one exception that holds all that is asked for.
+        let all = state.list.clone();
+        for exception in &mut state.list {
+            let meant = *exception;
+            for wider in all.iter().filter(|wider| wider.covers(&meant)) {
+                exception.read |= wider.read;
+                exception.write |= wider.write;
+                exception.make |= wider.make;
+            }
+        }
+        Ok(state)
+    }
+
+    /// A rule against the default is an exception; one for the default takes exceptions back.
+    fn add(&mut self, rule: DeviceEntry) -> Result<(), Error> {
+        if rule.allow != self.allow {
+            self.list.push(rule);
+            return Ok(());
+        }
+        for exception in &mut self.list {
+            if rule.covers(exception) {
+                exception.read &= !rule.read;
+                exception.write &= !rule.write;
+                exception.make &= !rule.make;
+            } else if rule.meets(exception) {
+                return Err(Error::DevicePart { rule: rule.line() });
+            }
+        }
+        self.list.retain(|exception| exception.read || exception.write || exception.make);
+        Ok(())
+    }
+
+    /// The files of v1 and what is written to them, in order.
+    fn writes(&self) -> Vec<(&'static str, String)> {
+        let (default, other) =
+            if self.allow { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
+        let exceptions = self.list.iter().map(|exception| (other, exception.line()));
+        std::iter::once((default, "a".to_owned())).chain(exceptions).collect()
+    }
+}
+
+impl DeviceEntry {
+    /// Whether every device of the other rule is one of this rule; neither is about both kinds.
+    fn covers(&self, other: &DeviceEntry) -> bool {
+        let number = |ours: Option<u32>, theirs: Option<u32>| ours.is_none() || ours == theirs;
+        self.kind == other.kind && number(self.major, other.major) && number(self.minor, other.minor)
+    }
+
+    /// Whether some access is one of both rules.
+    fn meets(&self, other: &DeviceEntry) -> bool {
+        let number =
+            |ours: Option<u32>, theirs: Option<u32>| ours.is_none() || theirs.is_none() || ours == theirs;
+        let access = self.read && other.read || self.write && other.write || self.make && other.make;
+        access
+            && self.kind == other.kind
+            && number(self.major, other.major)
+            && number(self.minor, other.minor)
+    }
+
+    /// As the files of v1 want it.
     fn line(&self) -> String {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
         let mut access = String::new();
-        for (allowed, letter) in [(self.read, 'r'), (self.write, 'w'), (self.make, 'm')] {
-            if allowed {
+        for (is_meant, letter) in [(self.read, 'r'), (self.write, 'w'), (self.make, 'm')] {
+            if is_meant {
                 access.push(letter);
             }
         }
-        let kind = if self.block { 'b' } else { 'c' };
+        let kind = match self.kind {
+            DeviceKind::Any => 'a',
+            DeviceKind::Block => 'b',
+            DeviceKind::Character => 'c',
+        };
         format!("{kind} {}:{} {access}", number(self.major), number(self.minor))
     }
 }
 
 impl Group {
-    /// Denies every device but these. An empty list leaves all allowed.
-    pub(super) fn set_devices(&self, rules: &[DeviceRule]) -> Result<(), Error> {
+    /// Carries the rules out. Without any, every device stays allowed.
+    pub(super) fn set_devices(&self, rules: &[DeviceEntry]) -> Result<(), Error> {
         if rules.is_empty() {
             return Ok(());
         }
         if !self.layout.is_v1() {
             return self.attach_filter(rules);
         }
+        let writes = Exceptions::of(rules)?.writes();
         let Some(hierarchy) = self.layout.hierarchy("devices") else {
-            return Err(Error::NoController { controller: "devices" });
+            return Err(Error::NoController { controller: "devices".into() });
         };
         let directory = hierarchy.mount.join(&self.path);
-        write_value(&directory.join("devices.deny"), "a")?;
-        rules.iter().try_for_each(|rule| write_value(&directory.join("devices.allow"), &rule.line()))
+        writes.iter().try_for_each(|(file, line)| write_value(&directory.join(file), line))
     }
 
-    fn attach_filter(&self, rules: &[DeviceRule]) -> Result<(), Error> {
+    fn attach_filter(&self, rules: &[DeviceEntry]) -> Result<(), Error> {
         let Some(path) = self.unified() else { return Err(Error::NotMounted) };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(&path, flags, Mode::empty())
@@ -90,122 +178,72 @@ impl Group {
     }
 }
 
-/// Operations of the extended BPF machine, linux/bpf.h.
-const LOAD_WORD: u8 = 0x61;
-const SHIFT_RIGHT: u8 = 0x77;
-const AND: u8 = 0x57;
-const MOVE: u8 = 0xb7;
-const COPY: u8 = 0xbf;
-const JUMP_UNLESS_EQUAL: u8 = 0x55;
-const EXIT: u8 = 0x95;
-
-/// Registers: the result, the context that the kernel passes, and what is taken out of it.
-const RESULT: u8 = 0;
-const CONTEXT: u8 = 1;
-const KIND: u8 = 2;
-const ACCESS: u8 = 3;
-const MAJOR: u8 = 4;
-const MINOR: u8 = 5;
-
-/// What the kernel passes in `struct bpf_cgroup_dev_ctx`: kinds, and ways of access.
-const KIND_BLOCK: i32 = 1;
-const KIND_CHARACTER: i32 = 2;
-const ACCESS_MAKE: i32 = 1;
-const ACCESS_READ: i32 = 2;
-const ACCESS_WRITE: i32 = 4;
-
-const fn instruction(code: u8, to: u8, from: u8, offset: i16, operand: i32) -> Instruction {
-    Instruction { code, registers: to | from << 4, offset, operand }
-}
-
-/// The rules as a program: the first that fits allows, the end denies.
-fn program(rules: &[DeviceRule]) -> Vec<Instruction> {
-    let mut code = vec![
-        // The first word holds the way of access above the kind; major and minor number follow it.
-        instruction(LOAD_WORD, KIND, CONTEXT, 0, 0),
-        instruction(COPY, ACCESS, KIND, 0, 0),
-        instruction(SHIFT_RIGHT, ACCESS, 0, 0, 16),
-        instruction(AND, KIND, 0, 0, 0xffff),
-        instruction(LOAD_WORD, MAJOR, CONTEXT, 4, 0),
-        instruction(LOAD_WORD, MINOR, CONTEXT, 8, 0),
-    ];
-    for rule in rules {
-        code.extend(one_rule(rule));
-    }
-    code.push(instruction(MOVE, RESULT, 0, 0, 0));
-    code.push(instruction(EXIT, 0, 0, 0, 0));
-    code
-}
-
-fn one_rule(rule: &DeviceRule) -> Vec<Instruction> {
-    let kind = if rule.block { KIND_BLOCK } else { KIND_CHARACTER };
-    let allowed = [(rule.make, ACCESS_MAKE), (rule.read, ACCESS_READ), (rule.write, ACCESS_WRITE)];
-    let denied: i32 = allowed.iter().filter(|(is_allowed, _)| !is_allowed).map(|(_, bit)| bit).sum();
-    let mut code = vec![instruction(JUMP_UNLESS_EQUAL, KIND, 0, 0, kind)];
-    if denied != 0 {
-        code.push(instruction(COPY, RESULT, ACCESS, 0, 0));
-        code.push(instruction(AND, RESULT, 0, 0, denied));
-        code.push(instruction(JUMP_UNLESS_EQUAL, RESULT, 0, 0, 0));
-    }
-    for (register, number) in [(MAJOR, rule.major), (MINOR, rule.minor)] {
-        if let Some(number) = number {
-            code.push(instruction(JUMP_UNLESS_EQUAL, register, 0, 0, number.cast_signed()));
-        }
-    }
-    code.push(instruction(MOVE, RESULT, 0, 0, 1));
-    code.push(instruction(EXIT, 0, 0, 0, 0));
-    // Each jump leads behind the rule.
-    let length = code.len();
-    for (at, instruction) in code.iter_mut().enumerate() {
-        if instruction.code == JUMP_UNLESS_EQUAL {
-            instruction.offset = (length - at - 1) as i16;
-        }
-    }
-    code
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    /// The machine, as far as these programs use it.
-    fn allows(code: &[Instruction], kind: i32, access: i32, major: i32, minor: i32) -> bool {
-        let mut registers = [0i64; 6];
-        let context = [i64::from(access << 16 | kind), i64::from(major), i64::from(minor)];
-        let mut at = 0;
-        loop {
-            let Instruction { code: operation, registers: both, offset, operand } = code[at];
-            let (to, from) = (usize::from(both & 15), usize::from(both >> 4));
-            at += 1;
-            match operation {
-                LOAD_WORD => registers[to] = context[offset as usize / 4],
-                COPY => registers[to] = registers[from],
-                MOVE => registers[to] = i64::from(operand),
-                AND => registers[to] &= i64::from(operand),
-                SHIFT_RIGHT => registers[to] >>= operand,
-                JUMP_UNLESS_EQUAL if registers[to] != i64::from(operand) => at += offset as usize,
-                JUMP_UNLESS_EQUAL => {}
-                EXIT => return registers[0] == 1,
-                other => panic!("unknown operation {other:#x}"),
-            }
+    /// A rule from words such as `allow c 1:* rw`.
+    pub(in super::super) fn rule(text: &str) -> DeviceEntry {
+        let words: Vec<&str> = text.split(' ').collect();
+        let (major, minor) = words[2].split_once(':').unwrap();
+        DeviceEntry {
+            allow: words[0] == "allow",
+            kind: match words[1] {
+                "a" => DeviceKind::Any,
+                "b" => DeviceKind::Block,
+                _ => DeviceKind::Character,
+            },
+            major: major.parse().ok(),
+            minor: minor.parse().ok(),
+            read: words[3].contains('r'),
+            write: words[3].contains('w'),
+            make: words[3].contains('m'),
         }
     }
 
-    #[test]
-    fn the_program_allows_what_the_rules_allow() {
-        let code = program(&DeviceRule::DEFAULT);
-        assert!(allows(&code, KIND_CHARACTER, ACCESS_READ | ACCESS_WRITE, 1, 3), "null");
-        assert!(allows(&code, KIND_CHARACTER, ACCESS_READ, 136, 7), "a terminal");
-        assert!(allows(&code, KIND_BLOCK, ACCESS_MAKE, 8, 0), "a disk's node");
-        assert!(!allows(&code, KIND_BLOCK, ACCESS_READ, 8, 0), "a disk");
-        assert!(!allows(&code, KIND_CHARACTER, ACCESS_READ | ACCESS_MAKE, 1, 11), "the kernel's log");
+    fn written(rules: &[&str]) -> Vec<String> {
+        let rules: Vec<DeviceEntry> = rules.iter().map(|text| rule(text)).collect();
+        let writes = Exceptions::of(&rules).unwrap().writes();
+        writes.iter().map(|(file, line)| format!("{} {line}", file.trim_start_matches("devices."))).collect()
     }
 
     #[test]
-    fn a_rule_is_written_as_the_kernel_reads_it() {
-        let lines: Vec<String> = DeviceRule::DEFAULT.iter().map(DeviceRule::line).collect();
-        assert_eq!(lines[0], "c *:* m");
-        assert_eq!(lines[2], "c 1:3 rwm");
-        assert_eq!(lines[9], "c 136:* rwm");
+    fn the_default_devices_are_written_as_the_kernel_reads_them() {
+        let mut rules = vec![DeviceEntry::DENY_ALL];
+        rules.extend(DeviceRule::DEFAULT.iter().map(DeviceEntry::from));
+        let writes = Exceptions::of(&rules).unwrap().writes();
+        assert_eq!(writes[0], ("devices.deny", "a".to_owned()));
+        assert_eq!(writes[1], ("devices.allow", "c *:* m".to_owned()));
+        assert_eq!(writes[3], ("devices.allow", "c 1:3 rwm".to_owned()));
+        assert_eq!(writes[10], ("devices.allow", "c 136:* rwm".to_owned()));
+    }
+
+    #[test]
+    fn what_is_left_of_the_rules_in_the_end_is_written() {
+        assert_eq!(
+            written(&["deny a *:* rwm", "allow c 1:3 rw", "allow b 8:0 r", "deny c 1:* w", "deny b *:* rwm"]),
+            ["deny a", "allow c 1:3 r"]
+        );
+        assert_eq!(written(&["deny b 8:* w", "deny b 8:1 m"]), ["allow a", "deny b 8:* w", "deny b 8:1 wm"]);
+        assert_eq!(
+            written(&["deny c 1:3 r", "allow a *:* rwm", "deny a 8:* w"]),
+            ["allow a", "deny b 8:* w", "deny c 8:* w"]
+        );
+    }
+
+    #[test]
+    fn an_exception_holds_what_wider_ones_give() {
+        assert_eq!(
+            written(&["deny a *:* rwm", "allow c *:* m", "allow c 1:3 rw"]),
+            ["deny a", "allow c *:* m", "allow c 1:3 rwm"]
+        );
+    }
+
+    #[test]
+    fn a_hole_that_v1_cannot_remember_is_refused() {
+        let rules = ["deny a *:* rwm", "allow c 1:* rw", "deny c 1:11 r"].map(rule);
+        let message = Exceptions::of(&rules).unwrap_err().to_string();
+        assert!(message.contains("`c 1:11 r`"), "{message}");
+        assert!(Exceptions::of(&["deny a *:* rwm", "allow c 1:* rw", "deny c 1:11 m"].map(rule)).is_ok());
     }
 }

@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 const CONTROLLERS_V1: [&str; 8] =
     ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids"];
 
+/// The v1 controllers that a container is put under where it has a limit of theirs: to be in them costs, and most
+/// containers need none.
+const CONTROLLERS_V1_ON_DEMAND: [&str; 4] = ["hugetlb", "net_cls", "net_prio", "rdma"];
+
 /// The control group hierarchies of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
@@ -23,6 +27,9 @@ pub struct Layout {
     pub unified: Option<PathBuf>,
     /// The v1 hierarchies that are used; none on a machine with v2 alone.
     pub hierarchies: Vec<Hierarchy>,
+    /// The v1 hierarchies that are used by containers with a limit of theirs.
+    #[serde(default)]
+    pub on_demand: Vec<Hierarchy>,
 }
 
 /// One v1 hierarchy.
@@ -73,15 +80,20 @@ impl Layout {
 
     /// A hierarchy may be mounted twice: the first place counts.
     fn add_hierarchy(&mut self, mount: PathBuf, options: &str) {
+        let known = self.hierarchies.iter().chain(&self.on_demand).flat_map(|one| &one.controllers);
+        let known: Vec<&String> = known.collect();
         let controllers: Vec<String> = options
             .split(',')
-            .filter(|option| CONTROLLERS_V1.contains(option))
-            .filter(|option| self.hierarchy(option).is_none())
+            .filter(|option| CONTROLLERS_V1.contains(option) || CONTROLLERS_V1_ON_DEMAND.contains(option))
             .map(str::to_owned)
+            .filter(|option| !known.contains(&option))
             .collect();
-        if !controllers.is_empty() {
-            self.hierarchies.push(Hierarchy { controllers, mount });
+        if controllers.is_empty() {
+            return;
         }
+        let is_always_used = controllers.iter().any(|name| CONTROLLERS_V1.contains(&name.as_str()));
+        let list = if is_always_used { &mut self.hierarchies } else { &mut self.on_demand };
+        list.push(Hierarchy { controllers, mount });
     }
 
     /// Whether limits are set on v1 (the hybrid layout included).
@@ -89,9 +101,15 @@ impl Layout {
         !self.hierarchies.is_empty()
     }
 
+    /// The v1 hierarchies that are used on demand; none where limits are set on v2.
+    pub(super) fn optional(&self) -> &[Hierarchy] {
+        if self.is_v1() { &self.on_demand } else { &[] }
+    }
+
     /// The v1 hierarchy of a controller.
     pub fn hierarchy(&self, controller: &str) -> Option<&Hierarchy> {
-        self.hierarchies.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+        let mut all = self.hierarchies.iter().chain(self.optional());
+        all.find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
     }
 }
 
@@ -127,6 +145,17 @@ mod tests {
             Layout::from_mountinfo("24 18 0:22 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");
         assert!(!layout.is_v1());
         assert_eq!(layout.unified, Some(PathBuf::from("/sys/fs/cgroup")));
+    }
+
+    #[test]
+    fn what_marks_packets_is_used_on_demand_and_does_not_make_a_machine_one_of_v1() {
+        let marks = "35 31 0:32 / /sys/fs/cgroup/net rw - cgroup cgroup rw,net_cls,net_prio\n";
+        let alone = Layout::from_mountinfo(marks);
+        assert!(!alone.is_v1() && alone.hierarchy("net_cls").is_none());
+        let both = format!("{marks}33 31 0:30 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+        let layout = Layout::from_mountinfo(&both);
+        assert_eq!((layout.hierarchies.len(), layout.optional().len()), (1, 1));
+        assert_eq!(layout.hierarchy("net_prio").unwrap().mount, Path::new("/sys/fs/cgroup/net"));
     }
 
     #[test]

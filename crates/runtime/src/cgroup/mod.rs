@@ -3,25 +3,31 @@
 //! A [`Group`] is a path beneath each hierarchy's root and the [`Layout`] that says which hierarchies there are. It
 //! holds nothing open, so that any process (the shim that made it, a daemon that adopts it) can speak of it.
 //!
-//! The limits are a pure table of writes (`limits`); v1 and v2 differ there, in `devices` and in `figures`. Joining is
+//! The limits are a pure table of writes (`limits`, `block`) that `apply` carries out; v1 and v2 differ there, in
+//! `devices` and in `figures`. What can be asked for is [`Resources`]. Joining is
 //! done by the child itself, by writing `0` to the `tasks` of each v1 hierarchy: the kernel then moves one thread
 //! and needs no global lock, where moving a process by its number waits for a grace period of milliseconds.
 //!
 //! Removal tolerates that nothing was made, goes on after an error, and reports the first.
 
+mod apply;
+mod block;
+mod device_program;
 mod devices;
+mod error;
 mod figures;
 mod layout;
 mod limits;
 pub mod resources;
 
 pub use devices::DeviceRule;
+pub use error::Error;
 pub use figures::{Block, Cpu, Figures, Memory};
 pub use layout::{Hierarchy, Layout};
 pub use resources::Resources;
 
 use crate::setup::Limits;
-use limits::Write;
+use resources::DeviceEntry;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -38,73 +44,6 @@ const FREEZE_TRIES_MAX: u32 = 400;
 const WAIT_FIRST: Duration = Duration::from_micros(50);
 /// The longest such wait.
 const WAIT_MAX: Duration = Duration::from_millis(5);
-
-/// Why an operation on a control group failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No hierarchy is mounted.
-    #[error("no control groups are mounted: mount cgroup2 on /sys/fs/cgroup")]
-    NotMounted,
-    /// A limit needs a controller that this machine does not have.
-    #[error("no control group controller `{controller}` is available, which a limit needs")]
-    NoController {
-        /// The controller.
-        controller: &'static str,
-    },
-    /// A group could not be made.
-    #[error("make the control group {}", path.display())]
-    Make {
-        /// The group's directory.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// A file could not be read.
-    #[error("read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// A value was not accepted.
-    #[error("write {value:?} to {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The value.
-        value: String,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// The device filter of v2 was not accepted.
-    #[error("attach the device filter to {}", path.display())]
-    DeviceFilter {
-        /// The group's directory.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// The group did not freeze in time.
-    #[error("freeze {}: some of its processes still run", path.display())]
-    Freeze {
-        /// The group's directory.
-        path: PathBuf,
-    },
-    /// A group could not be removed.
-    #[error("remove the control group {}", path.display())]
-    Remove {
-        /// The group's directory.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// The control groups of one container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,13 +69,28 @@ impl Group {
         Group { layout, path: path.strip_prefix("/").unwrap_or(path).to_owned() }
     }
 
+    /// Makes the group with the limits of a container and the devices that it may use; none for all.
+    ///
+    /// # Errors
+    /// As [`Group::create_with`].
+    pub fn create(&self, limits: &Limits, devices: &[DeviceRule]) -> Result<(), Error> {
+        let mut resources = Resources::from(limits);
+        if !devices.is_empty() {
+            resources.devices.push(DeviceEntry::DENY_ALL);
+            resources.devices.extend(devices.iter().map(DeviceEntry::from));
+        }
+        self.create_with(&resources)
+    }
+
     /// Makes the group with its limits. What was made is removed if a limit is refused.
     ///
     /// # Errors
     /// Where a directory cannot be made or a limit is refused.
-    pub fn create(&self, limits: &Limits, devices: &[DeviceRule]) -> Result<(), Error> {
-        let made =
-            self.make_all().and_then(|()| self.update(limits)).and_then(|()| self.set_devices(devices));
+    pub fn create_with(&self, resources: &Resources) -> Result<(), Error> {
+        let made = self
+            .make_all(&limits::on_demand(resources))
+            .and_then(|()| self.apply(resources))
+            .and_then(|()| self.set_devices(&resources.devices));
         if made.is_err() {
             // The first failure is the one to tell.
             let _ = self.remove();
@@ -144,12 +98,17 @@ impl Group {
         made
     }
 
-    fn make_all(&self) -> Result<(), Error> {
+    fn make_all(&self, on_demand: &[&str]) -> Result<(), Error> {
         if let Some(unified) = &self.layout.unified {
             let path = unified.join(&self.path);
             make_directory(&path)?;
             if !self.layout.is_v1() {
-                enable_controllers(unified, &path)?;
+                apply::enable_controllers(unified, &path, &apply::CONTROLLERS_V2)?;
+            }
+        }
+        for hierarchy in self.layout.optional() {
+            if hierarchy.controllers.iter().any(|name| on_demand.contains(&name.as_str())) {
+                make_directory(&hierarchy.mount.join(&self.path))?;
             }
         }
         for hierarchy in &self.layout.hierarchies {
@@ -160,45 +119,6 @@ impl Group {
             }
         }
         Ok(())
-    }
-
-    /// Sets those limits that are given and leaves the others as they are.
-    ///
-    /// # Errors
-    /// Where a value is refused or its controller is missing.
-    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
-        if !self.layout.is_v1() {
-            return limits::writes_v2(limits).iter().try_for_each(|write| self.apply(write));
-        }
-        let mut writes = limits::writes_v1(limits);
-        // Memory may never exceed memory and swap together: raised, the second is to be written first.
-        if let Some(at) = writes.iter().position(|write| write.file == "memory.limit_in_bytes")
-            && self.apply(&writes[at]).is_err()
-        {
-            writes.swap(at, at + 1);
-        }
-        writes.iter().try_for_each(|write| self.apply(write))
-    }
-
-    fn apply(&self, write: &Write) -> Result<(), Error> {
-        let Some(directory) = self.directory(write.controller) else {
-            return if write.optional {
-                Ok(())
-            } else {
-                Err(Error::NoController { controller: write.controller })
-            };
-        };
-        match write_value(&directory.join(write.file), &write.value) {
-            Err(Error::Write { source, .. })
-                if write.optional && source.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(())
-            }
-            Err(Error::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Err(Error::NoController { controller: write.controller })
-            }
-            other => other,
-        }
     }
 
     /// The directory with the files of a controller.
@@ -221,14 +141,15 @@ impl Group {
                 .map_err(|error| Error::Read { path, source: error.into() })
         };
         let unified = self.unified().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
-        let tasks = self
-            .layout
-            .hierarchies
+        // Of the hierarchies that are used on demand, those in which the group was made.
+        let asked = |hierarchy: &&Hierarchy| hierarchy.mount.join(&self.path).is_dir();
+        let joined: Vec<&Hierarchy> =
+            self.layout.hierarchies.iter().chain(self.layout.optional().iter().filter(asked)).collect();
+        let tasks = joined
             .iter()
             .map(|hierarchy| open(hierarchy.mount.join(&self.path).join("tasks"), OFlags::WRONLY))
             .collect::<Result<_, _>>()?;
-        let controllers =
-            self.layout.hierarchies.iter().map(|hierarchy| hierarchy.controllers.clone()).collect();
+        let controllers = joined.iter().map(|hierarchy| hierarchy.controllers.clone()).collect();
         Ok(Entrance { unified: unified.map(|(_, descriptor)| descriptor), tasks, controllers })
     }
 
@@ -254,8 +175,8 @@ impl Group {
 
     /// Every directory of the group.
     fn directories(&self) -> Vec<PathBuf> {
-        let v1 = self.layout.hierarchies.iter().map(|hierarchy| hierarchy.mount.join(&self.path));
-        self.unified().into_iter().chain(v1).collect()
+        let v1 = self.layout.hierarchies.iter().chain(self.layout.optional());
+        self.unified().into_iter().chain(v1.map(|hierarchy| hierarchy.mount.join(&self.path))).collect()
     }
 
     /// Kills every process in the group, those that are being born included.
@@ -300,7 +221,7 @@ impl Group {
             write_value(&path.join("freezer.state"), state)?;
             return until(&path, "freezer.state", state);
         }
-        let path = self.unified().ok_or(Error::NoController { controller: "freezer" })?;
+        let path = self.unified().ok_or(Error::NoController { controller: "freezer".into() })?;
         write_value(&path.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
         until(&path, "cgroup.events", if frozen { "frozen 1" } else { "frozen 0" })
     }
@@ -332,26 +253,6 @@ fn make_directory(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(|source| Error::Make { path: path.to_owned(), source }),
     }
-}
-
-/// Passes the controllers on, from the hierarchy's root to the group's parent, v2. A controller that an ancestor cannot
-/// pass on is missing in the group, and the limit that needs it says so.
-fn enable_controllers(root: &Path, group: &Path) -> Result<(), Error> {
-    let there = read_text(&group.join("cgroup.controllers"))?;
-    let wanted = ["cpu", "cpuset", "memory", "io", "pids"];
-    if wanted.iter().all(|name| there.split_whitespace().any(|found| found == *name)) {
-        return Ok(());
-    }
-    let mut ancestors: Vec<&Path> =
-        group.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(root)).collect();
-    ancestors.reverse();
-    for ancestor in ancestors {
-        for name in wanted {
-            // Refused where the controller is absent or processes live in the ancestor; see above.
-            let _ = write_value(&ancestor.join("cgroup.subtree_control"), &format!("+{name}"));
-        }
-    }
-    Ok(())
 }
 
 /// A v1 cpuset is born empty and nobody can join it before it has CPUs and memory nodes: its parent's.

@@ -7,5 +7,6 @@ mod cost;
 mod exec;
 mod isolation;
 mod limits;
+mod resources;
 mod run;
 mod streams;
