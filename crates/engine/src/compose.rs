@@ -8,8 +8,8 @@ use model::container::{MountSource, NetworkMode, Resources, Seccomp, Sharing};
 use model::{ContainerIntent, ContainerSpec};
 use platform::Error;
 use runtime::setup::{
-    Attached, Cgroup, Device, Limits, Log, Mount, MountKind, Namespace, Namespaces, Process, Propagation,
-    Root, Setup, Stdio,
+    Attached, Capabilities, Cgroup, Device, Hooks, Limits, Log, Mount, MountKind, Namespace, Namespaces,
+    Options, Process, Root, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
 };
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ const SHM_BYTES: u64 = 64 << 20;
 const CPU_PERIOD_US: u64 = 100_000;
 /// The mode of a temporary file system's root.
 const TMPFS_MODE: u32 = 0o1777;
+/// What a file system in a container is mounted with, unless there is a reason not to.
+const QUIET: [&str; 3] = ["nosuid", "noexec", "nodev"];
 
 /// Hidden from a container: what tells it about other containers, or lets it touch the machine. Docker's list.
 pub(crate) const MASKED: [&str; 12] = [
@@ -93,7 +95,10 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
             lower: found.layers.clone(),
             upper: found.files.upper(),
             work: found.files.work(),
+            map_ids: false,
         },
+        root_passing: None,
+        no_pivot: false,
         root_read_only: spec.read_only,
         mounts: mounts(spec, &found)?,
         namespaces: namespaces(spec, &found),
@@ -103,10 +108,15 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         domainname: Some(spec.domainname.clone()).filter(|name| own_uts && !name.is_empty()),
         sysctls: sysctls(spec),
         devices: spec.devices.iter().map(device).collect(),
+        nodes: Vec::new(),
+        default_nodes: false,
         all_devices: privileged,
         masked_paths: hidden(&spec.security.masked_paths, &MASKED),
         read_only_paths: hidden(&spec.security.read_only_paths, &READ_ONLY),
-        cgroup: Cgroup { path: cgroup_path(&found.cgroup_parent, intent), limits: limits(&spec.resources) },
+        cgroup: Cgroup {
+            path: cgroup_path(&found.cgroup_parent, intent),
+            resources: (&limits(&spec.resources)).into(),
+        },
         init: spec.init,
         process: process(intent)?,
         stdio: Stdio { open_stdin: spec.open_stdin, stdin_once: spec.stdin_once, attached: found.clients },
@@ -115,6 +125,8 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
             file_bytes_max: spec.log.file_bytes_max,
             files_max: spec.log.files_max,
         }),
+        hooks: Hooks::default(),
+        watch: Watch::Shim,
     })
 }
 
@@ -161,6 +173,9 @@ fn namespaces(spec: &ContainerSpec, found: &Found<'_>) -> Namespaces {
         Sharing::Private | Sharing::Container(_) => of_process(pid, name),
     };
     Namespaces {
+        user: UserNamespace::Host,
+        time: TimeNamespace::Host,
+        mount: Namespace::New,
         pid: one(&spec.pid, found.shared.pid, "pid"),
         network: found.network.clone(),
         ipc: one(&spec.ipc, found.shared.ipc, "ipc"),
@@ -172,21 +187,24 @@ fn namespaces(spec: &ContainerSpec, found: &Found<'_>) -> Namespaces {
 
 fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> {
     let privileged = spec.security.privileged;
-    let plain = |target: &str, kind: MountKind, read_only: bool| Mount {
+    let plain = |target: &str, kind: MountKind, words: &[&str]| Mount {
         target: PathBuf::from(target),
         kind,
-        read_only,
+        options: Options::parse(words.iter().copied()),
     };
+    let kernel = ["nosuid", "noexec", "nodev", "ro"];
+    let kernel = if privileged { &kernel[..3] } else { &kernel[..] };
+    let (shm, shm_options) = shm(spec, found);
     let mut mounts = vec![
-        plain("/proc", MountKind::Proc, false),
-        plain("/dev", MountKind::Dev, false),
-        plain("/sys", MountKind::Sysfs, !privileged),
-        plain("/sys/fs/cgroup", MountKind::Cgroup, !privileged),
-        plain("/dev/mqueue", MountKind::Mqueue, false),
-        plain("/dev/shm", shm(spec, found), false),
+        plain("/proc", MountKind::new("proc"), &QUIET),
+        plain("/dev", MountKind::Dev, &[]),
+        plain("/sys", MountKind::new("sysfs"), kernel),
+        plain("/sys/fs/cgroup", MountKind::Cgroup, kernel),
+        plain("/dev/mqueue", MountKind::new("mqueue"), &QUIET),
+        Mount { target: PathBuf::from("/dev/shm"), kind: shm, options: shm_options },
     ];
     for (name, path) in &found.etc {
-        mounts.push(plain(&format!("/etc/{name}"), bind(path.clone()), false));
+        mounts.push(plain(&format!("/etc/{name}"), bind(path.clone()), &[]));
     }
     // A mount at a shorter path goes first, so that it does not cover what is mounted beneath it.
     let mut wanted: Vec<&model::container::Mount> = spec.mounts.iter().collect();
@@ -195,51 +213,69 @@ fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> 
         let target = PathBuf::from(&mount.target);
         // What the user names takes the place of what is there by default, but for `/proc`: the runtime refuses that.
         mounts.retain(|earlier| earlier.target != target || target == Path::new("/proc"));
-        mounts.push(Mount { target, kind: wanted_mount(&mount.source, found)?, read_only: mount.read_only });
+        mounts.push(wanted_mount(mount, found)?);
     }
     Ok(mounts)
 }
 
 fn bind(source: PathBuf) -> MountKind {
-    MountKind::Bind { source, recursive: true, propagation: Propagation::Private }
+    MountKind::Bind { source, recursive: true }
 }
 
-fn shm(spec: &ContainerSpec, found: &Found<'_>) -> MountKind {
+fn shm(spec: &ContainerSpec, found: &Found<'_>) -> (MountKind, Options) {
     match (&spec.ipc, found.shared.ipc) {
-        (Sharing::Host, _) => bind(PathBuf::from("/dev/shm")),
-        (Sharing::Container(_), Some(pid)) => bind(PathBuf::from(format!("/proc/{pid}/root/dev/shm"))),
-        _ => MountKind::Tmpfs {
-            size_bytes: Some(spec.shm_bytes.unwrap_or(SHM_BYTES)),
-            mode: TMPFS_MODE,
-            options: ["noexec", "nosuid", "nodev"].map(str::to_owned).to_vec(),
-        },
+        (Sharing::Host, _) => (bind(PathBuf::from("/dev/shm")), Options::default()),
+        (Sharing::Container(_), Some(pid)) => {
+            (bind(PathBuf::from(format!("/proc/{pid}/root/dev/shm"))), Options::default())
+        }
+        _ => tmpfs(Some(spec.shm_bytes.unwrap_or(SHM_BYTES)), TMPFS_MODE, QUIET.into_iter()),
     }
 }
 
-fn wanted_mount(source: &MountSource, found: &Found<'_>) -> Result<MountKind, Error> {
-    Ok(match source {
+/// A file system in memory: its size in bytes, the mode of its root, and words of mount(8).
+fn tmpfs<'a>(
+    size_bytes: Option<u64>,
+    mode: u32,
+    words: impl Iterator<Item = &'a str>,
+) -> (MountKind, Options) {
+    let mut options = Options::parse(words);
+    options.data.insert(0, ("mode".to_owned(), Some(format!("{mode:o}"))));
+    if let Some(bytes) = size_bytes {
+        options.data.insert(1, ("size".to_owned(), Some(bytes.to_string())));
+    }
+    (MountKind::new("tmpfs"), options)
+}
+
+fn wanted_mount(mount: &model::container::Mount, found: &Found<'_>) -> Result<Mount, Error> {
+    let target = PathBuf::from(&mount.target);
+    let read_only: &[&str] = if mount.read_only { &["ro", "rro"] } else { &[] };
+    let bound = |kind: MountKind, words: &[&str]| Mount {
+        target: target.clone(),
+        kind,
+        options: Options::parse(read_only.iter().chain(words).copied()),
+    };
+    Ok(match &mount.source {
         MountSource::Bind { path, recursive, propagation, .. } => {
-            let (kind, deep) = match propagation.as_str() {
-                "" | "rprivate" => (Propagation::Private, true),
-                "private" => (Propagation::Private, false),
-                "rslave" => (Propagation::Slave, true),
-                "slave" => (Propagation::Slave, false),
-                "rshared" => (Propagation::Shared, true),
-                "shared" => (Propagation::Shared, false),
+            let deep = match propagation.as_str() {
+                "" | "rprivate" | "rslave" | "rshared" => true,
+                "private" | "slave" | "shared" => false,
                 other => return Err(Error::invalid(format!("invalid propagation mode: {other}"))),
             };
-            MountKind::Bind { source: PathBuf::from(path), recursive: *recursive && deep, propagation: kind }
+            let kind = MountKind::Bind { source: PathBuf::from(path), recursive: *recursive && deep };
+            let propagation = Some(propagation.as_str()).filter(|word| !word.is_empty());
+            bound(kind, propagation.as_slice())
         }
-        MountSource::Volume { name, .. } => bind((found.volumes)(name)),
-        MountSource::Tmpfs { size_bytes, mode, options } => MountKind::Tmpfs {
-            size_bytes: *size_bytes,
-            mode: mode.unwrap_or(TMPFS_MODE),
-            options: if options.is_empty() {
-                ["noexec", "nosuid", "nodev"].map(str::to_owned).to_vec()
+        MountSource::Volume { name, .. } => bound(bind((found.volumes)(name)), &[]),
+        MountSource::Tmpfs { size_bytes, mode, options } => {
+            let given: Vec<&str> = if options.is_empty() {
+                QUIET.to_vec()
             } else {
-                options.clone()
-            },
-        },
+                options.iter().map(String::as_str).collect()
+            };
+            let words = given.into_iter().chain(read_only.iter().copied().take(1));
+            let (kind, options) = tmpfs(*size_bytes, mode.unwrap_or(TMPFS_MODE), words);
+            Mount { target, kind, options }
+        }
     })
 }
 
@@ -290,11 +326,12 @@ pub(crate) fn process(intent: &ContainerIntent) -> Result<Process, Error> {
         groups: spec.groups.clone(),
         terminal: spec.terminal,
         size: spec.terminal_size,
-        capabilities: capabilities(spec)?,
+        capabilities: Capabilities::of(capabilities(spec)?),
         no_new_privileges: spec.security.no_new_privileges,
         seccomp: seccomp(spec),
         rlimits: spec.ulimits.clone(),
         oom_score_adj: spec.oom_score_adj,
+        ..Process::default()
     })
 }
 

@@ -9,7 +9,7 @@ use crate::start;
 use base::Chain;
 use model::{ContainerId, ExecId, Phase};
 use platform::{Error, ExecRequest, ExecState, Stream, Streams};
-use runtime::setup::{Attached, ContainerProcess, ExecSetup, Process, Stdio};
+use runtime::setup::{Attached, ContainerProcess, ExecSetup, Process, Stdio, Watch};
 use runtime::shim::wire::FailureKind;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};
@@ -260,6 +260,7 @@ fn spawn(
             stdin_once: true,
             attached: attached.into_iter().collect(),
         },
+        watch: Watch::Shim,
     };
     let inherited: Vec<_> = client.iter().map(|client| (client.as_fd(), client.as_raw_fd())).collect();
     let started = runtime::exec(&shared.host, &setup, &inherited);

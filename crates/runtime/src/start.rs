@@ -4,7 +4,7 @@ use crate::cgroup::{self, Group, Layout};
 use crate::seccomp::{self, Filters};
 use crate::setup::{ExecSetup, Setup};
 use crate::shim::wire::{Failure, Report};
-use crate::shim::{Order, PROGRAM_NAME, Task};
+use crate::shim::{Loading, Order, PROGRAM_NAME, Task};
 use base::Time;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -174,7 +174,7 @@ impl Shim {
 /// [`Error::Start`] where the container is at fault; the others where the machine is. Nothing is left behind.
 pub fn start(host: &Host, setup: &Setup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
     let group = host.group(&setup.cgroup.path);
-    let order = Order { task: Task::Run(Box::new(setup.clone())), group };
+    let order = Order { task: Task::Run(Box::new(setup.clone())), group, filter: Loading::default() };
     hand_over(host, &order, c"run", inherited)
 }
 
@@ -184,7 +184,7 @@ pub fn start(host: &Host, setup: &Setup, inherited: &[(BorrowedFd<'_>, RawFd)]) 
 /// As [`start`].
 pub fn exec(host: &Host, setup: &ExecSetup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
     let group = host.group(&setup.cgroup);
-    let order = Order { task: Task::Exec(Box::new(setup.clone())), group };
+    let order = Order { task: Task::Exec(Box::new(setup.clone())), group, filter: Loading::default() };
     hand_over(host, &order, c"exec", inherited)
 }
 
@@ -198,7 +198,7 @@ fn hand_over(
     let process = order.task.process();
     let filter = host
         .filters
-        .get(&process.seccomp, &process.capabilities)
+        .get(&process.seccomp, &process.capabilities.bounding)
         .map_err(|source| Error::Filter { id: id.to_owned(), source })?;
     let written = write_order(order, &filter);
     let memory = written.map_err(|source| Error::Order { id: id.to_owned(), source })?;

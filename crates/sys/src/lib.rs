@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "this is the crate where unsafe code stands")]
 
+pub mod attributes;
 pub mod device_filter;
 pub mod filter;
 pub mod link;

@@ -30,11 +30,39 @@ impl NewNamespaces {
     pub const UTS: NewNamespaces = NewNamespaces(libc::CLONE_NEWUTS as u64);
     /// Control groups.
     pub const CGROUP: NewNamespaces = NewNamespaces(libc::CLONE_NEWCGROUP as u64);
+    /// Users, groups and capabilities.
+    pub const USER: NewNamespaces = NewNamespaces(libc::CLONE_NEWUSER as u64);
+    /// Clocks, of the children to come: for [`unshare`] only, since the offsets are written before a process is in it.
+    pub const TIME: NewNamespaces = NewNamespaces(0x80);
+
+    /// Whether all of the other set are in this one.
+    pub const fn contains(self, other: NewNamespaces) -> bool {
+        self.0 & other.0 == other.0
+    }
 
     /// Both sets.
     #[must_use]
     pub const fn and(self, other: NewNamespaces) -> NewNamespaces {
         NewNamespaces(self.0 | other.0)
+    }
+}
+
+/// Whose child a new process is, and what it shares with the one that makes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kinship {
+    /// A child of this process, with a copy of everything.
+    #[default]
+    Child,
+    /// A child of this process's parent: the parent gets it when this process steps out of the way.
+    Sibling,
+}
+
+impl Kinship {
+    const fn flags(self) -> u64 {
+        (match self {
+            Kinship::Child => 0,
+            Kinship::Sibling => libc::CLONE_PARENT,
+        }) as u64
     }
 }
 
@@ -87,11 +115,24 @@ pub fn clone_process(
     cgroup: Option<BorrowedFd<'_>>,
     child: impl FnOnce() -> i32,
 ) -> Result<Cloned, Errno> {
+    clone_relative(Kinship::Child, namespaces, cgroup, child)
+}
+
+/// [`clone_process`], where the new process need not be a child of this one. Only a parent can wait for its end.
+///
+/// # Errors
+/// As [`clone_process`].
+pub fn clone_relative(
+    kinship: Kinship,
+    namespaces: NewNamespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> i32,
+) -> Result<Cloned, Errno> {
     if thread_count()? != 1 {
         return Err(Errno::DEADLK);
     }
     let mut pidfd: RawFd = -1;
-    let flags = namespaces.0 | CLONE_PIDFD;
+    let flags = namespaces.0 | kinship.flags() | CLONE_PIDFD;
     // SAFETY: without CLONE_VM and with no stack given both calls are fork(2) with namespaces: the child has its own
     // copy of the memory. There is one thread (checked above), so that no lock of the C library can be held by
     // another one. `arguments` and `pidfd` live across the calls, and the size is that of the struct.
@@ -313,6 +354,27 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
 }
 
+/// Lets the next program have a descriptor that this process was started with: it is no longer close-on-exec.
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn keep_on_exec(number: u32) -> Result<(), Errno> {
+    // SAFETY: the call changes a flag of a descriptor; nothing is closed.
+    check(unsafe { libc::fcntl(number as RawFd, libc::F_SETFD, 0) }.into()).map(drop)
+}
+
+/// A copy of the descriptor with this number, close-on-exec; for what another thread opens and this one only knows by
+/// its number.
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn duplicate_number(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call makes a new descriptor and leaves the one that it copies alone.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())?;
+    // SAFETY: the kernel made it just now, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
+}
+
 /// The descriptors that this process was started with under these numbers. All others from 3 on are closed.
 ///
 /// # Errors
@@ -457,19 +519,6 @@ pub fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     // SAFETY: the name is terminated and lives across the call.
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }).map(drop)
-}
-
-/// Sets one resource limit of this process by its number in getrlimit(2).
-///
-/// # Errors
-/// `EPERM` where a hard limit would be raised without `CAP_SYS_RESOURCE`, `EINVAL` if soft exceeds hard.
-pub fn set_resource_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: the new limit is a struct of the kernel's own layout and the old one is not asked for.
-    check(unsafe {
-        libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, ptr::null_mut::<libc::rlimit64>())
-    })
-    .map(drop)
 }
 
 /// The error of the last call into the C library.

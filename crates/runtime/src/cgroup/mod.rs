@@ -27,7 +27,7 @@ pub use layout::{Hierarchy, Layout};
 pub use resources::Resources;
 
 use crate::setup::Limits;
-use resources::DeviceEntry;
+pub use resources::{DeviceEntry, DeviceKind};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};

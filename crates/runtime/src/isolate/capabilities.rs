@@ -1,7 +1,16 @@
 //! The steps that take privileges away, capabilities(7), and load the filter.
 
 use super::environment::{Child, During, Outcome, Problem};
+use super::talk;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often the thread looks for the listener, and the wait between two looks.
+const LISTENER_LOOKS_MAX: u32 = 10_000;
+const LISTENER_LOOK_EVERY: Duration = Duration::from_micros(200);
 
 /// The capabilities by number, in the kernel's order.
 const NAMES: [&str; 41] = [
@@ -64,7 +73,7 @@ fn set_of(names: &[String]) -> Result<CapabilitySet, Problem> {
 
 /// Drops from the bounding set what the program may never have, even by executing a file with capabilities.
 pub(super) fn bound(child: &mut Child<'_>) -> Outcome {
-    let kept = set_of(&child.process.capabilities)?;
+    let kept = set_of(&child.process.capabilities.bounding)?;
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if kept.contains(one) {
@@ -81,14 +90,27 @@ pub(super) fn bound(child: &mut Child<'_>) -> Outcome {
 }
 
 /// Keeps the capabilities that were asked for and that this process has: one that the host itself lacks cannot be given.
-/// Inheritable and ambient stay empty. `SYS_ADMIN` stays permitted where the filter still needs it.
+/// `SYS_ADMIN` stays permitted where the filter still needs it.
 pub(super) fn keep(child: &mut Child<'_>) -> Outcome {
     let had = rustix::thread::capabilities(None).during("read the capabilities")?.permitted;
-    let kept = set_of(&child.process.capabilities)? & had;
+    let wanted = &child.process.capabilities;
+    let permitted = set_of(&wanted.permitted)? & had;
     let for_filter =
         if needs_capability(child) { CapabilitySet::SYS_ADMIN & had } else { CapabilitySet::empty() };
-    set(kept, kept | for_filter)?;
-    rustix::thread::clear_ambient_capability_set().during("clear the ambient capabilities")
+    let sets = CapabilitySets {
+        effective: set_of(&wanted.effective)? & permitted,
+        permitted: permitted | for_filter,
+        inheritable: set_of(&wanted.inheritable)? & had,
+    };
+    rustix::thread::set_capabilities(None, sets).during("set the capabilities")?;
+    rustix::thread::clear_ambient_capability_set().during("clear the ambient capabilities")?;
+    // The kernel keeps only those ambient that are permitted and inheritable.
+    let ambient = set_of(&wanted.ambient)? & sets.permitted & sets.inheritable;
+    for one in ambient.iter() {
+        rustix::thread::configure_capability_in_ambient_set(one, true)
+            .during("raise an ambient capability")?;
+    }
+    Ok(())
 }
 
 /// The kernel takes a filter from a process that can gain no privileges, or from one that may do everything.
@@ -96,12 +118,7 @@ fn needs_capability(child: &Child<'_>) -> bool {
     child.filter.is_some() && !child.process.no_new_privileges
 }
 
-fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Outcome {
-    let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets).during("set the capabilities")
-}
-
-/// From here on no executed file gives privileges.
+/// From here on no program can give more than there is.
 pub(super) fn no_new_privileges(child: &mut Child<'_>) -> Outcome {
     if child.process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).during("set no_new_privs")?;
@@ -109,14 +126,52 @@ pub(super) fn no_new_privileges(child: &mut Child<'_>) -> Outcome {
     Ok(())
 }
 
-/// Loads the filter.
+/// Loads the filter. Where it leaves calls to somebody, the descriptor for that goes to the shim by a thread that is not
+/// filtered: this one may no longer be allowed to send anything.
 pub(super) fn filter(child: &mut Child<'_>) -> Outcome {
     let Some(filter) = child.filter else { return Ok(()) };
     if needs_capability(child) {
         let now = rustix::thread::capabilities(None).during("read the capabilities")?;
-        set(now.effective | (CapabilitySet::SYS_ADMIN & now.permitted), now.permitted)?;
+        let effective = now.effective | (CapabilitySet::SYS_ADMIN & now.permitted);
+        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..now })
+            .during("set the capabilities")?;
     }
-    sys::filter::load(filter).during("load the system call filter")
+    let is_sent = if filter.asks { Some(send_listener_later(child)?) } else { None };
+    let listener = sys::filter::load_with(&filter.instructions, filter.flags, filter.asks)
+        .during("load the system call filter")?;
+    // No call may be made here: it might be one that is asked about, before anybody has heard of the listener.
+    if let Some(is_sent) = is_sent {
+        while !is_sent.load(Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+    }
+    // It closes as the program is executed, with all that is not standard.
+    std::mem::forget(listener);
+    Ok(())
+}
+
+/// Starts a thread, to which the filter does not apply, that finds the listener under the number which the kernel gives
+/// out next, passes it on, and says so. It ends with the execution of the program at the latest.
+fn send_listener_later(child: &Child<'_>) -> Result<Arc<AtomicBool>, Problem> {
+    let report = rustix::io::fcntl_dupfd_cloexec(child.report, 3).during("copy the report socket")?;
+    let next = rustix::io::fcntl_dupfd_cloexec(child.report, 3).during("find a free descriptor")?;
+    let number = next.as_raw_fd();
+    drop(next);
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_sent);
+    let look = move || {
+        for _ in 0..LISTENER_LOOKS_MAX {
+            if let Ok(listener) = sys::process::duplicate_number(number) {
+                let _ = talk::send_descriptor(report.as_fd(), talk::LISTENER, listener.as_fd());
+                break;
+            }
+            std::thread::sleep(LISTENER_LOOK_EVERY);
+        }
+        told.store(true, Ordering::Release);
+    };
+    let started = std::thread::Builder::new().spawn(look);
+    started.during("start the thread that passes the listener on")?;
+    Ok(is_sent)
 }
 
 /// Drops the capability that only the filter needed. Nothing follows but the program.
@@ -124,12 +179,16 @@ pub(super) fn drop_last(child: &mut Child<'_>) -> Outcome {
     if !needs_capability(child) {
         return Ok(());
     }
-    let kept = set_of(&child.process.capabilities)?;
-    if kept.contains(CapabilitySet::SYS_ADMIN) {
+    let kept = set_of(&child.process.capabilities.permitted)?;
+    if kept.contains(CapabilitySet::SYS_ADMIN)
+        && set_of(&child.process.capabilities.effective)?.contains(CapabilitySet::SYS_ADMIN)
+    {
         return Ok(());
     }
     let now = rustix::thread::capabilities(None).during("read the capabilities")?;
-    set(now.effective - CapabilitySet::SYS_ADMIN, now.permitted - CapabilitySet::SYS_ADMIN)
+    let effective = now.effective & set_of(&child.process.capabilities.effective)?;
+    let sets = CapabilitySets { effective, permitted: now.permitted & kept, ..now };
+    rustix::thread::set_capabilities(None, sets).during("set the capabilities")
 }
 
 #[cfg(test)]

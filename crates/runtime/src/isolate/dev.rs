@@ -4,10 +4,10 @@
 use super::environment::{Child, During, Outcome, Problem, error_text};
 use super::mounts::{new_file_system, put, put_in_root};
 use super::paths::{self, Missing};
-use crate::cgroup::DeviceRule;
-use crate::setup::Setup;
-use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use crate::cgroup::{DeviceEntry, DeviceKind, DeviceRule};
+use crate::setup::{MountKind, NewNode, NodeKind, Setup};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use std::ffi::OsStr;
@@ -34,6 +34,8 @@ const NODES_MAX: usize = 4096;
 /// A device of the host that is shown in the container.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
+    /// Where it is on the host.
+    source: PathBuf,
     /// Where it appears.
     target: PathBuf,
     /// Its type and permissions, as in `st_mode`.
@@ -78,6 +80,7 @@ fn collect(source: &Path, target: &Path, access: &str, nodes: &mut Vec<Node>) ->
         }
     } else if (kind.is_char_device() || kind.is_block_device()) && nodes.len() < NODES_MAX {
         nodes.push(Node {
+            source: source.to_owned(),
             target: target.to_owned(),
             mode: about.mode(),
             owner: (about.uid(), about.gid()),
@@ -88,20 +91,25 @@ fn collect(source: &Path, target: &Path, access: &str, nodes: &mut Vec<Node>) ->
     Ok(())
 }
 
-/// What the control group allows; nothing for everything.
-pub(crate) fn rules(setup: &Setup, nodes: &[Node]) -> Vec<DeviceRule> {
+/// What the control group says of devices, where the setup says nothing: an empty list allows all.
+pub(crate) fn rules(setup: &Setup, nodes: &[Node]) -> Vec<DeviceEntry> {
     if setup.all_devices {
         return Vec::new();
     }
-    let named = nodes.iter().map(|node| DeviceRule {
-        block: FileType::from_raw_mode(node.mode) == FileType::BlockDevice,
+    let named = nodes.iter().map(|node| DeviceEntry {
+        allow: true,
+        kind: match FileType::from_raw_mode(node.mode) {
+            FileType::BlockDevice => DeviceKind::Block,
+            _ => DeviceKind::Character,
+        },
         major: Some(node.device.0),
         minor: Some(node.device.1),
         read: node.access.contains('r'),
         write: node.access.contains('w'),
         make: node.access.contains('m'),
     });
-    DeviceRule::DEFAULT.into_iter().chain(named).collect()
+    let defaults = DeviceRule::DEFAULT.iter().map(DeviceEntry::from);
+    [DeviceEntry::DENY_ALL].into_iter().chain(defaults).chain(named).collect()
 }
 
 /// Mounts `/dev` with what every container has there.
@@ -112,6 +120,14 @@ pub(super) fn mount(child: &mut Child<'_>, target: &Path) -> Outcome {
         .during("make a tmpfs for /dev")?;
     put_in_root(child, dev.as_fd(), target)?;
     for (name, major, minor) in NODES {
+        if child.has_user_namespace() {
+            let node = child.sources.nodes.iter().find(|(path, _)| path.ends_with(name));
+            let Some((_, node)) = node else {
+                return Err(Problem::new(format!("no /dev/{name} was opened")));
+            };
+            bind(dev.as_fd(), OsStr::new(name), node.as_fd()).during(format_args!("bind /dev/{name}"))?;
+            continue;
+        }
         let device = rustix::fs::makedev(major, minor);
         rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)
             .during(format_args!("make /dev/{name}"))?;
@@ -138,7 +154,7 @@ pub(super) fn mount(child: &mut Child<'_>, target: &Path) -> Outcome {
     if !is_device(null.as_fd(), 1, 3).during("look at /dev/null")? {
         return Err(Problem::new("/dev/null is not the null device"));
     }
-    (child.dev, child.pts, child.null) = (Some(dev), Some(pts), Some(null));
+    (child.found.dev, child.found.pts, child.found.null) = (Some(dev), Some(pts), Some(null));
     Ok(())
 }
 
@@ -157,30 +173,128 @@ fn is_node(directory: BorrowedFd<'_>, name: &OsStr, node: &Node) -> bool {
     })
 }
 
-/// Makes the host's devices that are shown, with their owners and permissions there.
-pub(super) fn make_nodes(child: &Child<'_>) -> Outcome {
-    let Some(root) = &child.root else { return Ok(()) };
-    for node in child.nodes {
-        let name = node.target.display();
-        let (Some(parent), Some(last)) = (node.target.parent(), node.target.file_name()) else {
-            return Err(Problem::new(format!("{name} cannot be a device")));
-        };
-        let directory = paths::find_or_make(root.as_fd(), parent, Missing::Directory)?;
-        let device = rustix::fs::makedev(node.device.0, node.device.1);
-        let mode = Mode::from_raw_mode(node.mode & 0o7777);
-        let make = || rustix::fs::mknodat(&directory, last, FileType::from_raw_mode(node.mode), mode, device);
-        let made = match make() {
-            // One of the default nodes, most likely: they are in use by other steps.
-            Err(Errno::EXIST) if is_node(directory.as_fd(), last, node) => continue,
-            Err(Errno::EXIST) => {
-                rustix::fs::unlinkat(&directory, last, AtFlags::empty()).and_then(|()| make())
-            }
-            other => other,
-        };
-        made.map_err(|error| Problem::new(format!("make the device {name}: {}", error_text(error))))?;
-        let (owner, group) = (Uid::from_raw(node.owner.0), Gid::from_raw(node.owner.1));
-        rustix::fs::chownat(&directory, last, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-            .during(format_args!("set the owner of {name}"))?;
+/// Makes the devices that are shown, with their owners and permissions, and what every container has in a `/dev`
+/// that was not mounted as one piece.
+pub(super) fn make_nodes(child: &mut Child<'_>) -> Outcome {
+    let Some(setup) = child.setup else { return Ok(()) };
+    let host = child.nodes.iter().cloned();
+    let defaults = NODES.iter().filter(|_| setup.default_nodes).map(|(name, major, minor)| Node {
+        source: PathBuf::new(),
+        target: Path::new("/dev").join(name),
+        mode: FileType::CharacterDevice.as_raw_mode() | 0o666,
+        owner: (0, 0),
+        device: (*major, *minor),
+        access: String::new(),
+    });
+    let all: Vec<Node> = defaults.chain(host).chain(setup.nodes.iter().map(Node::described)).collect();
+    for node in &all {
+        make_node(child, node)?;
     }
+    if setup.default_nodes { default_links(child) } else { Ok(()) }
+}
+
+impl Node {
+    /// A node that the host need not have.
+    fn described(new: &NewNode) -> Node {
+        let kind = match new.kind {
+            NodeKind::Character => FileType::CharacterDevice,
+            NodeKind::Block => FileType::BlockDevice,
+            NodeKind::Pipe => FileType::Fifo,
+        };
+        Node {
+            source: PathBuf::new(),
+            target: new.target.clone(),
+            mode: kind.as_raw_mode() | new.mode,
+            owner: new.owner,
+            device: new.device,
+            access: String::new(),
+        }
+    }
+}
+
+fn make_node(child: &Child<'_>, node: &Node) -> Outcome {
+    let name = node.target.display();
+    let (Some(parent), Some(last)) = (node.target.parent(), node.target.file_name()) else {
+        return Err(Problem::new(format!("{name} cannot be a device")));
+    };
+    let directory = paths::find_or_make(child.root()?, parent, Missing::Directory)?;
+    // One of the default nodes, most likely: they are in use by other steps.
+    if is_node(directory.as_fd(), last, node) {
+        return Ok(());
+    }
+    match rustix::fs::unlinkat(&directory, last, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error).during(format_args!("make way for the device {name}")),
+    }
+    if let Some((_, there)) = child.sources.nodes.iter().find(|(target, _)| *target == node.target) {
+        return bind(directory.as_fd(), last, there.as_fd()).during(format_args!("bind the device {name}"));
+    }
+    let device = rustix::fs::makedev(node.device.0, node.device.1);
+    let mode = Mode::from_raw_mode(node.mode & 0o7777);
+    rustix::fs::mknodat(&directory, last, FileType::from_raw_mode(node.mode), mode, device)
+        .map_err(|error| Problem::new(format!("make the device {name}: {}", error_text(error))))?;
+    let (owner, group) = (Uid::from_raw(node.owner.0), Gid::from_raw(node.owner.1));
+    rustix::fs::chownat(&directory, last, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+        .during(format_args!("set the owner of {name}"))
+}
+
+/// Shows an open node in a directory, under a file that is made for it.
+fn bind(directory: BorrowedFd<'_>, name: &OsStr, node: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644))?;
+    put(node, target.as_fd())
+}
+
+/// The host's own nodes as detached mounts, for a user namespace, where none can be made.
+pub(super) fn open_nodes(setup: &Setup, nodes: &[Node]) -> Result<Vec<(PathBuf, OwnedFd)>, Problem> {
+    let named = nodes.iter().map(|node| (node.source.clone(), node.target.clone()));
+    let described = setup
+        .nodes
+        .iter()
+        .filter(|node| node.kind != NodeKind::Pipe)
+        .map(|node| (node.target.clone(), node.target.clone()));
+    let has_dev = setup.default_nodes || setup.mounts.iter().any(|mount| mount.kind == MountKind::Dev);
+    let defaults = NODES.iter().filter(|_| has_dev).map(|(name, ..)| {
+        let path = Path::new("/dev").join(name);
+        (path.clone(), path)
+    });
+    let mut opened = Vec::new();
+    for (source, target) in defaults.chain(named).chain(described) {
+        let node = super::mounts::copy_of(CWD, &source, false)
+            .during(format_args!("open the host's device {}", source.display()))?;
+        opened.push((target, node));
+    }
+    Ok(opened)
+}
+
+/// The links of a `/dev` that was mounted piece by piece, and what other steps need of it.
+fn default_links(child: &mut Child<'_>) -> Outcome {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let dev = paths::find(child.root()?, Path::new("/dev"), flags).during("open /dev")?;
+    for (to, name) in LINKS {
+        if name == "ptmx" {
+            // A node here would be the multiplexer of nobody's terminals.
+            match rustix::fs::unlinkat(&dev, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error).during("make way for /dev/ptmx"),
+            }
+        }
+        match rustix::fs::symlinkat(to, &dev, name) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).during(format_args!("link /dev/{name}")),
+        }
+    }
+    let null =
+        rustix::fs::openat(&dev, "null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .during("open /dev/null")?;
+    if !is_device(null.as_fd(), 1, 3).during("look at /dev/null")? {
+        return Err(Problem::new("/dev/null is not the null device"));
+    }
+    if let Ok(pts) = paths::find(child.root()?, Path::new("/dev/pts"), flags)
+        && rustix::fs::fstatfs(&pts).is_ok_and(|found| found.f_type as u64 == super::streams::DEVPTS)
+    {
+        child.found.pts = Some(pts);
+    }
+    (child.found.dev, child.found.null) = (Some(dev), Some(null));
     Ok(())
 }

@@ -1,15 +1,19 @@
 //! What a step works on and how it fails.
 
 use super::dev::Node;
+use super::sources::Sources;
+use super::talk;
 use super::users::Identity;
 use crate::cgroup::Entrance;
-use crate::setup::{Process, Setup};
+use crate::setup::{Handover, Process, Setup, UserNamespace};
+use crate::shim::Filter;
 use crate::shim::wire::{Failure, FailureKind};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::thread::ThreadNameSpaceType;
 use std::ffi::CString;
 use std::fmt::Display;
-use sys::filter::Instruction;
+use sys::process::NewNamespaces;
 
 /// The child between its clone and its program.
 pub(crate) struct Child<'a> {
@@ -17,41 +21,92 @@ pub(crate) struct Child<'a> {
     pub(crate) setup: Option<&'a Setup>,
     /// What runs.
     pub(crate) process: &'a Process,
-    /// The container's first process, for one more.
-    pub(crate) container: Option<BorrowedFd<'a>>,
+    /// The container's first process, for one more, with the namespaces of it that are entered.
+    pub(crate) container: Option<&'a Container>,
+    /// What it is given where no shim stays with it.
+    pub(crate) handover: Option<&'a Handover>,
     /// The name of its session keyring.
     pub(crate) keyring: CString,
     /// The way into its control groups.
     pub(crate) entrance: &'a Entrance,
     /// The socket on which a failure or a terminal goes back.
     pub(crate) report: BorrowedFd<'a>,
-    /// Its ends of the standard streams; none with a terminal.
+    /// Where somebody connects to let it start; none if it does not wait.
+    pub(crate) gate: Option<BorrowedFd<'a>>,
+    /// Its ends of the standard streams; none with a terminal, and where it has those of its caller.
     pub(crate) streams: Option<ChildStreams<'a>>,
     /// Namespaces to be joined, in the order of the setup.
-    pub(crate) join: &'a [(OwnedFd, sys::process::NewNamespaces)],
+    pub(crate) join: &'a [(OwnedFd, NewNamespaces)],
     /// Device nodes of the host that are shown.
     pub(crate) nodes: &'a [Node],
     /// The filter; none for unconfined.
-    pub(crate) filter: Option<&'a [Instruction]>,
+    pub(crate) filter: Option<&'a Filter>,
     /// The shim's own program, which is also the small init.
     pub(crate) own_program: Option<BorrowedFd<'a>>,
+    /// What was opened on the host.
+    pub(crate) sources: Sources,
+    /// What the steps have found out or made.
+    pub(crate) found: Found,
+}
 
-    /// Given by "open what the host gives": a detached tree for each bind mount, in the order of the mounts.
-    pub(crate) sources: Vec<Option<OwnedFd>>,
-    /// Given by "mount the root", and from "change the root" on the container's `/`.
-    pub(crate) root: Option<OwnedFd>,
-    /// Given by "mount the file systems" where `/dev` is mounted: its own null device and its terminals.
-    pub(crate) null: Option<OwnedFd>,
-    /// See `null`.
-    pub(crate) pts: Option<OwnedFd>,
-    /// See `null`: the directory of `/dev` itself.
-    pub(crate) dev: Option<OwnedFd>,
-    /// Given by "find the user".
-    pub(crate) identity: Identity,
+/// What the steps of a child pass on to those that follow.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// By "make the file systems": one for each mount that is a new one, in the order of the mounts.
+    pub(super) made: Vec<Option<OwnedFd>>,
+    /// By "mount the root": the container's `/`.
+    pub(super) root: Option<OwnedFd>,
+    /// Once there is a `/dev` of the container's own: the directory, its null device and its terminals.
+    pub(super) dev: Option<OwnedFd>,
+    /// See `dev`.
+    pub(super) null: Option<OwnedFd>,
+    /// See `dev`.
+    pub(super) pts: Option<OwnedFd>,
+    /// By "find the user".
+    pub(super) identity: Identity,
     /// Whether the working directory was entered.
-    pub(crate) entered: bool,
-    /// Given by "find the program".
-    pub(crate) program: CString,
+    pub(super) entered: bool,
+    /// By "find the program".
+    pub(super) program: CString,
+    /// By "open the labels": files of the host's `proc`, and what is written to them.
+    pub(super) labels: Vec<(OwnedFd, String)>,
+    /// By "wait for the start": whoever let it start, and is told of a failure from then on.
+    pub(super) starter: Option<OwnedFd>,
+}
+
+impl Child<'_> {
+    /// Where news go now.
+    pub(crate) fn reports_to(&self) -> BorrowedFd<'_> {
+        self.found.starter.as_ref().map_or(self.report, AsFd::as_fd)
+    }
+
+    /// Whether it has a user namespace of its own, or one that is not the host's.
+    pub(super) fn has_user_namespace(&self) -> bool {
+        self.setup.is_some_and(|setup| setup.namespaces.user != UserNamespace::Host)
+    }
+
+    /// The container's root.
+    pub(super) fn root(&self) -> Result<BorrowedFd<'_>, Problem> {
+        self.found.root.as_ref().map(AsFd::as_fd).ok_or_else(|| Problem::new("no root was mounted"))
+    }
+
+    /// Asks the shim to do what only it can, and waits until it is done.
+    pub(super) fn ask(&self, what: &[u8]) -> Outcome {
+        talk::send(self.report, what).during("ask the shim")?;
+        let (answer, _) = talk::receive(self.report).during("listen to the shim")?;
+        // The shim ends this process itself where it failed: it then knows why.
+        if answer == talk::GO { Ok(()) } else { Err(Problem::new("the shim has given up")) }
+    }
+}
+
+/// The container that one more process goes into.
+pub(crate) struct Container {
+    /// Its first process.
+    pub(crate) process: OwnedFd,
+    /// The namespaces that differ from the caller's.
+    pub(crate) namespaces: ThreadNameSpaceType,
+    /// Its root, where it has no mount namespace that would tell.
+    pub(crate) root: Option<OwnedFd>,
 }
 
 /// The child's ends of the three standard streams.
@@ -104,6 +159,11 @@ impl Problem {
     /// A failure that decides the client's exit code.
     pub(crate) fn of_program(kind: FailureKind, message: impl Into<String>) -> Problem {
         Problem { message: message.into(), kind }
+    }
+
+    /// What it says.
+    pub(crate) fn text(&self) -> &str {
+        &self.message
     }
 
     /// Names the step.

@@ -2,9 +2,10 @@
 
 use super::environment::{Child, During, Outcome, Problem};
 use super::{paths, users};
-use rustix::fd::AsFd;
+use crate::setup::Process;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use rustix::thread::{Gid, Uid};
 use std::fs::File;
 use std::io::Read;
@@ -37,15 +38,14 @@ const RESOURCES: [(&str, u32); 16] = [
 pub(super) fn find_user(child: &mut Child<'_>) -> Outcome {
     let passwd = read_in_root(child, "/etc/passwd")?;
     let group = read_in_root(child, "/etc/group")?;
-    child.identity = users::find(&passwd, &group, &child.process.user, &child.process.groups)?;
+    child.found.identity = users::find(&passwd, &group, &child.process.user, &child.process.groups)?;
     Ok(())
 }
 
 /// A file of the image: bounded, a plain file, and nothing that could make the reader wait. What is absent is empty.
 fn read_in_root(child: &Child<'_>, path: &str) -> Result<String, Problem> {
-    let Some(root) = &child.root else { return Err(Problem::new("no root was mounted")) };
-    let opened =
-        paths::find(root.as_fd(), Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+    let root = child.root()?;
+    let opened = paths::find(root, Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
     let descriptor = match opened {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(String::new()),
         other => other.during(format_args!("open {path}"))?,
@@ -62,15 +62,23 @@ fn read_in_root(child: &Child<'_>, path: &str) -> Result<String, Problem> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Sets the limits while they may still be raised.
+/// Sets the limits while they may still be raised. In a user namespace the shim has done it.
 pub(super) fn resource_limits(child: &mut Child<'_>) -> Outcome {
-    for (name, soft, hard) in &child.process.rlimits {
+    if child.has_user_namespace() {
+        return Ok(());
+    }
+    limit_resources(None, child.process)
+}
+
+/// Sets the limits of this process, or of another one.
+pub(crate) fn limit_resources(of: Option<Pid>, process: &Process) -> Outcome {
+    for (name, soft, hard) in &process.rlimits {
         let known = name.to_ascii_lowercase();
         let known = known.strip_prefix("rlimit_").unwrap_or(&known);
         let Some((_, resource)) = RESOURCES.iter().find(|(resource, _)| *resource == known) else {
             return Err(Problem::new(format!("{name:?} is no resource limit")));
         };
-        sys::process::set_resource_limit(*resource, *soft, *hard)
+        sys::attributes::set_resource_limit(of, *resource, *soft, *hard)
             .during(format_args!("set the limit {known} to {soft}:{hard}"))?;
     }
     Ok(())
@@ -79,10 +87,14 @@ pub(super) fn resource_limits(child: &mut Child<'_>) -> Outcome {
 /// Groups first, then the user, whose change would take the right to change groups. Permitted capabilities survive it
 /// until the next step but one decides.
 pub(super) fn become_user(child: &mut Child<'_>) -> Outcome {
-    let identity = &child.identity;
+    let identity = &child.found.identity;
     let groups: Vec<Gid> = identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     rustix::thread::set_keep_capabilities(true).during("keep capabilities over the change of user")?;
-    rustix::thread::set_thread_groups(&groups).during("set the groups")?;
+    match rustix::thread::set_thread_groups(&groups) {
+        // A user namespace may forbid it; where there is nothing to set, nothing is lost.
+        Err(Errno::PERM) if groups.is_empty() => {}
+        other => other.during("set the groups")?,
+    }
     let gid = Gid::from_raw(identity.gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .during(format_args!("become group {}", identity.gid))?;

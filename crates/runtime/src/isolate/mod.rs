@@ -1,16 +1,17 @@
 //! What makes a process a container, as a table: the order of the steps is the security property.
 //!
-//! The shim clones the child into its new namespaces; the child runs [`CONTAINER`] (or [`ENTER`], for one more process
-//! in a container that runs) from the first entry to the last, and then becomes the program. The first step that
-//! fails ends it: the failure goes back through the report socket, with the step's name.
+//! The shim opens what the host gives ([`sources`]) and clones the child into its new namespaces; the child runs [`CONTAINER`]
+//! (or [`ENTER`], for one more process in a container that runs) from the first entry to the last, and then becomes the
+//! program. The first step that fails ends it: the failure goes back through the report socket, with the step's name.
 //!
 //! Why this order:
-//! - What needs the host (its paths, its `/proc`) is opened before the root changes; afterwards only descriptors of it
-//!   are left, and those close on exec. The root changes *before* anything is mounted into it: whatever a link in
-//!   the image or in a shared volume points to, there is only the container to be found.
-//! - A target is resolved to a descriptor inside the root and mounted on through that descriptor, so that it cannot
-//!   be exchanged between the look and the mount.
-//! - Paths are masked after `proc` and the user's mounts, over whatever these brought.
+//! - What the host gives is opened by the shim, with the host's rights, and arrives as descriptors of detached mounts; those close on
+//!   exec. The child resolves no path of the host but that of the root itself.
+//! - Every target is resolved inside the root to a descriptor, links followed nowhere but there, and mounted on through that
+//!   descriptor: whatever a link in the image or in a shared volume points to, there is only the container to be
+//!   found, and nothing can be exchanged between the look and the mount.
+//! - Hooks of the outside run once the mounts stand and before the root changes, where they have always found both.
+//! - Paths are masked after the root has changed and all mounts are there, over whatever these brought.
 //! - Identity goes down one way: bounding set, user, capabilities; then privileges cannot be gained again, then the
 //!   filter. The filter is last because it would refuse what comes before it.
 //! - Without `no_new_privs` the kernel takes a filter only from a holder of `CAP_SYS_ADMIN`: that one capability is
@@ -18,22 +19,31 @@
 //!
 //! Absent on purpose: decisions. Everything is in the setup.
 
+mod attributes;
 mod capabilities;
+mod copyup;
 mod dev;
 mod environment;
+mod hooks;
 mod host;
 mod identity;
+mod mapping;
 mod mounts;
 mod paths;
 mod program;
 mod root;
+mod sources;
 mod streams;
 mod table;
+pub(crate) mod talk;
 mod users;
 
 pub(crate) use dev::{Node, host_nodes, rules};
-pub(crate) use environment::{Child, Streams3};
-pub(crate) use program::{INIT_NAME, READY};
-pub(crate) use streams::TERMINAL;
+pub(crate) use environment::{Child, Container, Found, Problem, Streams3};
+pub(crate) use hooks::run_all as run_hooks;
+pub(crate) use host::{become_root_inside, join, join_cgroups};
+pub(crate) use identity::limit_resources;
+pub(crate) use mapping::write_maps;
+pub(crate) use program::INIT_NAME;
+pub(crate) use sources::{Sources, open as open_sources};
 pub(crate) use table::{CONTAINER, ENTER, run};
-pub(crate) use users::Identity;

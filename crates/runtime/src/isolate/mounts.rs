@@ -1,18 +1,17 @@
 //! The steps that mount what the setup names into the new root, and hide or protect paths there.
 //!
-//! Bind sources are opened as detached trees while the host is still visible; everything else is made by fsopen(2).
-//! Either way there is a descriptor of a mount and one of its target, and move_mount(2) puts one on the other.
+//! Bind sources were opened by the shim as detached trees; everything else is made by fsopen(2). Either way there is a descriptor
+//! of a mount and one of its target, found inside the root, and move_mount(2) puts one on the other.
 
-use super::dev;
 use super::environment::{Child, During, Outcome, Problem};
 use super::paths::{self, Missing};
-use crate::setup::{Mount, MountKind, Propagation};
+use super::{copyup, dev};
+use crate::setup::{Attributes, Change, Mount, MountKind, Options};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::path::Path;
-use sys::mount::{Attributes, Passing};
 
 /// `nosuid`, `noexec`, `nodev`: what a kernel file system in a container is mounted with.
 const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -37,42 +36,8 @@ const OVER_PROC: [&str; 11] = [
     "/proc/uptime",
 ];
 
-/// Opens a copy of each bind source's mount, in the propagation that was asked for.
-pub(super) fn open_sources(child: &mut Child<'_>) -> Outcome {
-    let Some(setup) = child.setup else { return Ok(()) };
-    for mount in &setup.mounts {
-        let tree = match &mount.kind {
-            MountKind::Bind { source, recursive, propagation } => {
-                Some(open_source(source, *recursive, *propagation, mount.read_only)?)
-            }
-            _ => None,
-        };
-        child.sources.push(tree);
-    }
-    Ok(())
-}
-
-fn open_source(
-    source: &Path,
-    recursive: bool,
-    propagation: Propagation,
-    read_only: bool,
-) -> Result<OwnedFd, Problem> {
-    let tree =
-        copy_of(CWD, source, recursive).during(format_args!("open the bind source {}", source.display()))?;
-    let passing = match propagation {
-        Propagation::Private => Passing::Private,
-        Propagation::Slave => Passing::Slave,
-        Propagation::Shared => Passing::Shared,
-    };
-    let attributes = if read_only { Attributes::READ_ONLY } else { Attributes::NONE };
-    sys::mount::change(tree.as_fd(), recursive, attributes, Some(passing))
-        .during(format_args!("prepare the bind source {}", source.display()))?;
-    Ok(tree)
-}
-
 /// A detached copy of the mount that a path is in, from there on; an empty path is the descriptor itself.
-fn copy_of(at: BorrowedFd<'_>, path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn copy_of(at: BorrowedFd<'_>, path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
@@ -111,7 +76,48 @@ pub(super) fn new_file_system(
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Mounts everything in the setup's order. From here on `/` is the container's.
+/// Makes every new file system, detached, in the container's namespaces but while the host's `proc` and `sys` are still there to
+/// be seen: in a user namespace the kernel gives nobody more of them than they could see before.
+pub(super) fn make_all(child: &mut Child<'_>) -> Outcome {
+    let Some(setup) = child.setup else { return Ok(()) };
+    for mount in &setup.mounts {
+        let MountKind::New { kind, source } = &mount.kind else {
+            child.found.made.push(None);
+            continue;
+        };
+        let mut data: Vec<(&str, Option<&str>)> =
+            mount.options.data.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        data.push(("source", Some(source)));
+        let attributes = mount.options.mount.set.and(mount.options.tree.set);
+        let flags = MountAttrFlags::from_bits_retain(attributes.bits() as _);
+        let name = mount.target.display();
+        child.found.made.push(Some(make(kind, &data, flags, &name.to_string())?));
+    }
+    Ok(())
+}
+
+/// One file system. An option that it does not take is named.
+fn make(
+    kind: &str,
+    data: &[(&str, Option<&str>)],
+    flags: MountAttrFlags,
+    target: &str,
+) -> Result<OwnedFd, Problem> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+        .during(format_args!("make a file system of kind {kind:?} for {target}"))?;
+    for (name, value) in data {
+        match value {
+            Some(value) => rustix::mount::fsconfig_set_string(context.as_fd(), *name, *value),
+            None => rustix::mount::fsconfig_set_flag(context.as_fd(), *name),
+        }
+        .during(format_args!("set the option {name:?} of {kind} for {target}"))?;
+    }
+    rustix::mount::fsconfig_create(context.as_fd()).during(format_args!("make {kind} for {target}"))?;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
+        .during(format_args!("make a mount of {kind} for {target}"))
+}
+
+/// Mounts everything in the setup's order, in the container's root, wherever that is attached.
 pub(super) fn mount_all(child: &mut Child<'_>) -> Outcome {
     let Some(setup) = child.setup else { return Ok(()) };
     for (index, mount) in setup.mounts.iter().enumerate() {
@@ -121,40 +127,40 @@ pub(super) fn mount_all(child: &mut Child<'_>) -> Outcome {
 }
 
 fn mount_one(child: &mut Child<'_>, index: usize, mount: &Mount) -> Outcome {
-    let read_only = if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
     let target = mount.target.as_path();
     let name = target.display();
+    let options = &mount.options;
     let made = match &mount.kind {
-        MountKind::Bind { .. } => {
-            let tree = child.sources.get_mut(index).and_then(Option::take);
-            tree.ok_or_else(|| Problem::new(format!("no source was opened for {name}")))?
-        }
-        MountKind::Tmpfs { size_bytes, mode, options } => {
-            tmpfs(*size_bytes, *mode, options, read_only).during(format_args!("make a tmpfs for {name}"))?
-        }
-        MountKind::Proc => {
-            new_file_system("proc", &[], QUIET | read_only).during(format_args!("make proc for {name}"))?
-        }
-        MountKind::Sysfs => {
-            new_file_system("sysfs", &[], QUIET | read_only).during(format_args!("make sysfs for {name}"))?
-        }
-        MountKind::Mqueue => new_file_system("mqueue", &[], QUIET | read_only)
-            .during(format_args!("make mqueue for {name}"))?,
+        MountKind::Bind { .. } => child.sources.binds.get_mut(index).and_then(Option::take),
+        MountKind::New { .. } => child.found.made.get_mut(index).and_then(Option::take),
         MountKind::Dev => return dev::mount(child, target),
-        MountKind::Cgroup => return mount_cgroup(child, target, read_only),
+        MountKind::Cgroup => return mount_cgroup(child, target, &mount.options),
     };
-    put_in_root(child, made.as_fd(), target)
+    let made = made.ok_or_else(|| Problem::new(format!("nothing was opened for {name}")))?;
+    let changes = |what: Change| {
+        sys::mount::change(made.as_fd(), what).during(format_args!("set the options of the mount on {name}"))
+    };
+    if let MountKind::Bind { .. } = &mount.kind {
+        changes(options.tree)?;
+        changes(options.mount)?;
+    }
+    if options.copy_up {
+        copyup::fill(child.root()?, target, made.as_fd())
+            .during(format_args!("copy what {name} holds into the mount on it"))?;
+    }
+    put_in_root(child, made.as_fd(), target)?;
+    options.passing.iter().try_for_each(|passing| changes(*passing))
 }
 
 /// Puts a mount on a path of the container, made where it is missing: a file for a file.
 pub(super) fn put_in_root(child: &Child<'_>, mount: BorrowedFd<'_>, path: &Path) -> Outcome {
-    let Some(root) = &child.root else { return Err(Problem::new("no root was mounted")) };
+    let root = child.root()?;
     let name = path.display();
     let missing = match paths::is_directory(mount).during(format_args!("look at what goes on {name}"))? {
         true => Missing::Directory,
         false => Missing::File,
     };
-    let target = paths::find_or_make(root.as_fd(), path, missing)?;
+    let target = paths::find_or_make(root, path, missing)?;
     let is_directory = paths::is_directory(target.as_fd()).during(&name)?;
     if is_directory != (missing == Missing::Directory) {
         let (what, there) = if is_directory { ("file", "directory") } else { ("directory", "file") };
@@ -167,39 +173,11 @@ pub(super) fn put_in_root(child: &Child<'_>, mount: BorrowedFd<'_>, path: &Path)
     put(mount, target.as_fd()).during(format_args!("mount on {name}"))
 }
 
-fn tmpfs(
-    size_bytes: Option<u64>,
-    mode: u32,
-    options: &[String],
-    mut attributes: MountAttrFlags,
-) -> Result<OwnedFd, Errno> {
-    let size = size_bytes.map(|bytes| bytes.to_string());
-    let mode = format!("{mode:o}");
-    let mut values = vec![("mode", Some(mode.as_str()))];
-    if let Some(size) = &size {
-        values.push(("size", Some(size.as_str())));
-    }
-    for option in options {
-        match option.as_str() {
-            "nosuid" => attributes |= MountAttrFlags::MOUNT_ATTR_NOSUID,
-            "noexec" => attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC,
-            "nodev" => attributes |= MountAttrFlags::MOUNT_ATTR_NODEV,
-            "ro" => attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY,
-            "noatime" => attributes |= MountAttrFlags::MOUNT_ATTR_NOATIME,
-            "suid" | "exec" | "dev" | "rw" | "" => {}
-            other => match other.split_once('=') {
-                Some((name, value)) => values.push((name, Some(value))),
-                None => values.push((other, None)),
-            },
-        }
-    }
-    new_file_system("tmpfs", &values, attributes)
-}
-
 /// v2: its one tree. v1: a directory for each hierarchy, read-only like the hierarchies themselves.
-fn mount_cgroup(child: &Child<'_>, target: &Path, read_only: MountAttrFlags) -> Outcome {
+fn mount_cgroup(child: &Child<'_>, target: &Path, options: &Options) -> Outcome {
+    let attributes = MountAttrFlags::from_bits_retain(options.mount.set.bits() as _);
     if child.entrance.tasks.is_empty() {
-        let made = new_file_system("cgroup2", &[], QUIET | read_only).during("make cgroup2")?;
+        let made = new_file_system("cgroup2", &[], QUIET | attributes).during("make cgroup2")?;
         return put_in_root(child, made.as_fd(), target);
     }
     let top = new_file_system("tmpfs", &[("mode", Some("755"))], QUIET).during("make the cgroup tmpfs")?;
@@ -208,7 +186,7 @@ fn mount_cgroup(child: &Child<'_>, target: &Path, read_only: MountAttrFlags) -> 
         let options: Vec<(&str, Option<&str>)> =
             controllers.iter().map(|name| (name.as_str(), None)).collect();
         let name = controllers.join(",");
-        let made = new_file_system("cgroup", &options, QUIET | read_only)
+        let made = new_file_system("cgroup", &options, QUIET | attributes)
             .during(format_args!("make the cgroup hierarchy {name}"))?;
         put_in_root(child, made.as_fd(), &target.join(&name))?;
         for controller in controllers.iter().filter(|_| controllers.len() > 1) {
@@ -216,14 +194,14 @@ fn mount_cgroup(child: &Child<'_>, target: &Path, read_only: MountAttrFlags) -> 
                 .during(format_args!("link {controller} to {name}"))?;
         }
     }
-    let attributes = if read_only.is_empty() { Attributes::NONE } else { Attributes::READ_ONLY };
-    sys::mount::change(top.as_fd(), false, attributes, None).during("make the cgroup tmpfs read-only")
+    let change = Change { recursive: false, ..options.mount };
+    sys::mount::change(top.as_fd(), change).during("set the options of the cgroup tmpfs")
 }
 
 /// Hides a directory under an empty one and a file under the null device of the container's own `/dev`, which was
 /// checked when it was made: the image or a volume cannot have put something else there.
 pub(super) fn mask_paths(child: &mut Child<'_>) -> Outcome {
-    let (Some(setup), Some(root)) = (child.setup, &child.root) else { return Ok(()) };
+    let (Some(setup), Some(root)) = (child.setup, &child.found.root) else { return Ok(()) };
     let mut empty: Option<OwnedFd> = None;
     for path in &setup.masked_paths {
         let name = path.display();
@@ -239,7 +217,8 @@ pub(super) fn mask_paths(child: &mut Child<'_>) -> Outcome {
                 .during("make an empty directory")?,
             }
         } else {
-            let null = child.null.as_ref().ok_or_else(|| Problem::new("masking a file needs a /dev"))?;
+            let null =
+                child.found.null.as_ref().ok_or_else(|| Problem::new("masking a file needs a /dev"))?;
             copy_of_open(null.as_fd(), false).during("copy the null device")?
         };
         put(cover.as_fd(), target.as_fd()).during(format_args!("mask {name}"))?;
@@ -252,12 +231,12 @@ pub(super) fn mask_paths(child: &mut Child<'_>) -> Outcome {
 
 /// Mounts a path on itself, read-only with all beneath it.
 pub(super) fn protect_paths(child: &mut Child<'_>) -> Outcome {
-    let (Some(setup), Some(root)) = (child.setup, &child.root) else { return Ok(()) };
+    let (Some(setup), Some(root)) = (child.setup, &child.found.root) else { return Ok(()) };
     for path in &setup.read_only_paths {
         let name = path.display();
         let Some(target) = find_if_there(root.as_fd(), path)? else { continue };
         let copy = copy_of_open(target.as_fd(), true).during(format_args!("copy {name}"))?;
-        sys::mount::change(copy.as_fd(), true, Attributes::READ_ONLY, None)
+        sys::mount::change(copy.as_fd(), Change::set(Attributes::READ_ONLY).recursively())
             .during(format_args!("make {name} read-only"))?;
         put(copy.as_fd(), target.as_fd()).during(format_args!("protect {name}"))?;
     }

@@ -2,23 +2,22 @@
 
 use super::environment::{Child, During, Outcome, Problem, error_text};
 use super::paths::{self, Missing};
+use super::talk;
 use crate::shim::wire::FailureKind;
 use rustix::fd::AsFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::SocketFlags;
 use std::ffi::CString;
 use std::path::Path;
 
-/// The message that says that everything but the execution is done.
-pub(crate) const READY: &[u8] = b"ready";
 /// The name under which the small init runs.
 pub(crate) const INIT_NAME: &str = "bocage-init";
 
 /// Makes the working directory where the image lacks it, as root.
 pub(super) fn make_directory(child: &mut Child<'_>) -> Outcome {
-    let Some(root) = &child.root else { return Err(Problem::new("no root was mounted")) };
     let path = working_directory(child.process.cwd.as_path());
-    let found = paths::find_or_make(root.as_fd(), path, Missing::Directory)?;
+    let found = paths::find_or_make(child.root()?, path, Missing::Directory)?;
     if !paths::is_directory(found.as_fd()).during(path.display())? {
         return Err(cwd_problem(path, Errno::NOTDIR));
     }
@@ -32,20 +31,19 @@ fn working_directory(path: &Path) -> &Path {
 /// Enters the working directory: with all privileges first, since images have working directories that their users may
 /// not enter, and by the user where the file system does not let root in.
 pub(super) fn enter_directory(child: &mut Child<'_>) -> Outcome {
-    if child.entered {
+    if child.found.entered {
         return Ok(());
     }
-    let Some(root) = &child.root else { return Err(Problem::new("no root was mounted")) };
     let path = working_directory(child.process.cwd.as_path());
     // Magic links are not followed: `/proc/self/fd/7` must not lead to a directory of the host that was left open.
     let entered =
-        paths::find(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY).and_then(rustix::process::fchdir);
+        paths::find(child.root()?, path, OFlags::PATH | OFlags::DIRECTORY).and_then(rustix::process::fchdir);
     let is_user = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.is_empty());
     match entered {
-        Err(Errno::ACCESS) if !is_user && child.identity.uid != 0 => return Ok(()),
+        Err(Errno::ACCESS) if !is_user && child.found.identity.uid != 0 => return Ok(()),
         other => other.map_err(|error| cwd_problem(path, error))?,
     }
-    child.entered = true;
+    child.found.entered = true;
     Ok(())
 }
 
@@ -71,7 +69,7 @@ pub(super) fn find(child: &mut Child<'_>) -> Outcome {
                 format!("exec: {name:?}: {}", error_text(other)),
             ),
         })?;
-        child.program = c_string(name.clone())?;
+        child.found.program = c_string(name.clone())?;
         return Ok(());
     }
     let path = child.process.env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or("");
@@ -81,7 +79,7 @@ pub(super) fn find(child: &mut Child<'_>) -> Outcome {
         let candidate = format!("{directory}/{name}");
         match executable(&candidate) {
             Ok(()) => {
-                child.program = c_string(candidate)?;
+                child.found.program = c_string(candidate)?;
                 return Ok(());
             }
             Err(error @ (Errno::ACCESS | Errno::PERM)) => denied = Some(error),
@@ -115,14 +113,33 @@ fn executable(path: &str) -> Result<(), Errno> {
 pub(super) fn close_descriptors(child: &mut Child<'_>) -> Outcome {
     // What ends the child before this message is a failed start; after it, only a failed execution is. Sent here since
     // the filter might refuse it later.
-    rustix::net::send(child.report, READY, rustix::net::SendFlags::empty()).during("tell the shim")?;
+    talk::send(child.reports_to(), talk::READY).during("tell the shim")?;
     // The mask was empty so that modes are as they were asked for; a program expects the usual one.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    match sys::process::close_on_exec_from(3) {
+    rustix::process::umask(Mode::from_raw_mode(child.process.umask.unwrap_or(0o022)));
+    let preserved = child.handover.map_or(0, |handover| handover.preserved);
+    for number in 3..3 + preserved {
+        // Inherited by the shim under this very number, from a caller who wants the program to have it.
+        sys::process::keep_on_exec(number).during(format_args!("keep descriptor {number}"))?;
+    }
+    match sys::process::close_on_exec_from(3 + preserved) {
         // Everything was opened close-on-exec; this call only makes sure, and Linux before 5.11 lacks it.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(()),
         other => other.during("mark descriptors close-on-exec"),
     }
+}
+
+/// Waits, all set up, until somebody connects: from then on it is they who are told of a failure.
+pub(super) fn wait_for_start(child: &mut Child<'_>) -> Outcome {
+    let Some(gate) = child.gate else { return Ok(()) };
+    talk::send(child.report, talk::CREATED).during("tell the shim")?;
+    let starter = loop {
+        match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            other => break other.during("wait for the start")?,
+        }
+    };
+    child.found.starter = Some(starter);
+    Ok(())
 }
 
 /// Becomes the program, or the small init that starts it. Returns only with the reason why not.
@@ -137,7 +154,7 @@ pub(super) fn execute(child: &Child<'_>) -> Problem {
     };
     let mut environment = child.process.env.clone();
     if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
-        environment.push(format!("HOME={}", child.identity.home));
+        environment.push(format!("HOME={}", child.found.identity.home));
     }
     let prepared = c_strings(&mut child.process.args.iter().cloned())
         .and_then(|arguments| Ok((arguments, c_strings(&mut environment.into_iter())?)));
@@ -152,11 +169,11 @@ pub(super) fn execute(child: &Child<'_>) -> Problem {
                 Ok(all) => all,
                 Err(problem) => return problem,
             };
-            all.push(child.program.clone());
+            all.push(child.found.program.clone());
             all.extend(arguments);
             sys::process::execute_descriptor(own, &all, &environment)
         }
-        None => sys::process::execute(&child.program, &arguments, &environment),
+        None => sys::process::execute(&child.found.program, &arguments, &environment),
     };
     let kind = match error {
         Errno::NOENT | Errno::NOTDIR => FailureKind::NotFound,
@@ -167,5 +184,5 @@ pub(super) fn execute(child: &Child<'_>) -> Problem {
 }
 
 fn program_name(child: &Child<'_>, name: &str) -> String {
-    child.program.to_str().unwrap_or(name).to_owned()
+    child.found.program.to_str().unwrap_or(name).to_owned()
 }

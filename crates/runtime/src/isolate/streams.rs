@@ -3,24 +3,24 @@
 use super::dev::is_device;
 use super::environment::{Child, During, Outcome, Problem};
 use super::mounts::{copy_of_open, put};
+use super::talk;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, Uid};
+use rustix::fs::{FileType, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 
-/// The message that brings the terminal's other end to the shim.
-pub(crate) const TERMINAL: &[u8] = b"terminal";
 /// `DEVPTS_SUPER_MAGIC` of statfs(2).
-const DEVPTS: u64 = 0x1cd1;
+pub(super) const DEVPTS: u64 = 0x1cd1;
 
 /// Connects standard input, output and error.
 pub(super) fn connect(child: &mut Child<'_>) -> Outcome {
     if child.process.terminal {
         return connect_terminal(child);
+    }
+    if child.handover.is_some() {
+        // They are its caller's, and it has them already.
+        return Ok(());
     }
     let Some(streams) = child.streams else { return Err(Problem::new("no standard streams")) };
     match streams.stdin {
@@ -36,7 +36,7 @@ pub(super) fn connect(child: &mut Child<'_>) -> Outcome {
 /// that has none reads from a pipe that has ended.
 fn nothing_to_read(child: &Child<'_>) -> Result<OwnedFd, Problem> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = match &child.dev {
+    let opened = match &child.found.dev {
         Some(dev) => rustix::fs::openat(dev, c"null", flags | OFlags::NOFOLLOW, Mode::empty()),
         None => rustix::fs::open(c"/dev/null", flags | OFlags::NOFOLLOW, Mode::empty()),
     };
@@ -60,14 +60,15 @@ fn connect_terminal(child: &mut Child<'_>) -> Outcome {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&master, size).during("set the terminal's size")?;
     }
-    if let Some(dev) = &child.dev {
+    if let Some(dev) = child.found.dev.as_ref().filter(|_| child.setup.is_some()) {
         bind_console(dev.as_fd(), slave.as_fd())?;
     }
     rustix::process::ioctl_tiocsctty(&slave).during("take the controlling terminal")?;
     rustix::stdio::dup2_stdin(&slave).during("connect standard input")?;
     rustix::stdio::dup2_stdout(&slave).during("connect standard output")?;
     rustix::stdio::dup2_stderr(&slave).during("connect standard error")?;
-    send_descriptor(child.report, master.as_fd()).during("pass the terminal to the shim")
+    talk::send_descriptor(child.report, talk::TERMINAL, master.as_fd())
+        .during("pass the terminal to the shim")
 }
 
 /// The multiplexer of the container's devpts: a fresh one's, or, in a container that runs and may lie, one that is
@@ -75,7 +76,9 @@ fn connect_terminal(child: &mut Child<'_>) -> Outcome {
 fn open_master(child: &Child<'_>) -> Result<OwnedFd, Problem> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if child.setup.is_some() {
-        let Some(pts) = &child.pts else { return Err(Problem::new("a terminal needs a /dev")) };
+        let Some(pts) = &child.found.pts else {
+            return Err(Problem::new("a terminal needs a devpts on /dev/pts"));
+        };
         return rustix::fs::openat(pts, c"ptmx", flags, Mode::empty()).during("open /dev/pts/ptmx");
     }
     let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty()).during("open /dev/pts/ptmx")?;
@@ -86,32 +89,33 @@ fn open_master(child: &Child<'_>) -> Result<OwnedFd, Problem> {
     Ok(master)
 }
 
-/// The terminal is the container's console too. The target is made here, in a tmpfs that is this container's alone.
+/// The terminal is the container's console too. The target is made here, or is a plain file or a device that was there: a
+/// link is refused, since it could lead what is mounted on it anywhere.
 fn bind_console(dev: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Outcome {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(dev, c"console", flags, Mode::from_raw_mode(0o620));
-    let target = target.during("make /dev/console")?;
+    let target = match rustix::fs::openat(dev, c"console", flags, Mode::from_raw_mode(0o620)) {
+        Err(Errno::EXIST) => {
+            let there = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let target =
+                rustix::fs::openat(dev, c"console", there, Mode::empty()).during("open /dev/console")?;
+            let stat = rustix::fs::fstat(&target).during("look at /dev/console")?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile | FileType::CharacterDevice => target,
+                _ => return Err(Problem::new("/dev/console is neither a file nor a device")),
+            }
+        }
+        other => other.during("make /dev/console")?,
+    };
     let copy = copy_of_open(slave, false).during("copy the terminal's mount")?;
     put(copy.as_fd(), target.as_fd()).during("mount /dev/console")
 }
 
-fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(Errno::NOBUFS);
-    }
-    let data = [IoSlice::new(TERMINAL)];
-    rustix::net::sendmsg(socket, &data, &mut ancillary, SendFlags::empty()).map(drop)
-}
-
 /// A program that is not root may open its streams again, by `/dev/stdout`.
 pub(super) fn give_to_user(child: &mut Child<'_>) -> Outcome {
-    if child.identity.uid == 0 {
+    if child.found.identity.uid == 0 {
         return Ok(());
     }
-    let owner = Some(Uid::from_raw(child.identity.uid));
+    let owner = Some(Uid::from_raw(child.found.identity.uid));
     let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     for stream in streams {
         if is_device(stream, 1, 3).during("look at a standard stream")? {

@@ -1,7 +1,7 @@
 //! The two tables, and the loop that runs one.
 
 use super::environment::{Child, Outcome};
-use super::{capabilities, host, identity, mounts, program, root, streams};
+use super::{attributes, capabilities, hooks, host, identity, mounts, program, root, streams};
 use crate::shim::wire::Failure;
 
 /// One step of isolation.
@@ -28,23 +28,35 @@ pub(crate) const CONTAINER: &[Step] = &[
     step("die with the shim", &[], host::die_with_shim),
     step("hide from other processes", &[], host::hide),
     step("default signals", &[], host::default_signals),
-    step("join the control groups", &[], host::join_cgroups),
+    step("first processors", &[], attributes::first_processors),
+    step("join the control groups", &["first processors"], host::join_own_cgroups),
     step("join the namespaces", &["join the control groups"], host::join_namespaces),
+    step("take the user namespace", &["join the control groups"], host::take_privileges),
+    step("last processors", &["join the control groups"], attributes::last_processors),
     step("session", &[], host::session),
-    step("host name", &["join the namespaces"], host::host_name),
-    step("loopback link", &["join the namespaces"], host::loopback),
-    step("out-of-memory score", &[], host::out_of_memory_score),
-    step("kernel settings", &["join the namespaces"], host::kernel_settings),
-    step("open what the host gives", &[], mounts::open_sources),
-    step("part from the host's mounts", &["open what the host gives"], root::part),
+    step("host name", &["join the namespaces", "take the user namespace"], host::host_name),
+    step("loopback link", &["join the namespaces", "take the user namespace"], host::loopback),
+    step("out-of-memory score", &["take the user namespace"], host::out_of_memory_score),
+    step("kernel settings", &["join the namespaces", "take the user namespace"], host::kernel_settings),
+    step("scheduling", &["take the user namespace"], attributes::scheduling),
+    step("memory policy", &[], attributes::memory_policy),
+    step("open the labels", &[], attributes::open_labels),
+    step("make the file systems", &["join the namespaces", "take the user namespace"], mounts::make_all),
+    step("part from the host's mounts", &["take the user namespace"], root::part),
     step("mount the root", &["part from the host's mounts"], root::mount_root),
-    step("change the root", &["mount the root", "kernel settings", "out-of-memory score"], root::pivot),
-    step("mount the file systems", &["change the root", "open what the host gives"], mounts::mount_all),
-    step("mask paths", &["mount the file systems"], mounts::mask_paths),
-    step("protect paths", &["mount the file systems"], mounts::protect_paths),
+    step("mount the file systems", &["mount the root", "make the file systems"], mounts::mount_all),
+    step("hooks outside", &["mount the file systems", "kernel settings"], hooks::outside),
+    step("hooks of the creation", &["hooks outside"], hooks::create_container),
+    step(
+        "change the root",
+        &["hooks of the creation", "out-of-memory score", "open the labels"],
+        root::pivot,
+    ),
+    step("mask paths", &["mount the file systems", "change the root"], mounts::mask_paths),
+    step("protect paths", &["mount the file systems", "change the root"], mounts::protect_paths),
     step("make the working directory", &["mount the file systems"], program::make_directory),
-    step("read-only root", &["make the working directory", "mask paths"], root::make_read_only),
-    step("standard streams", &["mount the file systems", "session"], streams::connect),
+    step("finish the root", &["make the working directory", "mask paths"], root::finish),
+    step("standard streams", &["change the root", "session"], streams::connect),
     step("find the user", &["change the root"], identity::find_user),
     step("own the standard streams", &["find the user", "standard streams"], streams::give_to_user),
     step("enter the working directory", &["make the working directory"], program::enter_directory),
@@ -55,7 +67,11 @@ pub(crate) const CONTAINER: &[Step] = &[
     step("die with the shim, as the user", &["become the user"], host::die_with_shim),
     step("enter the working directory, as the user", &["capabilities"], program::enter_directory),
     step("find the program", &["capabilities"], program::find),
-    step("no new privileges", &["capabilities"], capabilities::no_new_privileges),
+    step("wait for the start", &["find the program", "standard streams"], program::wait_for_start),
+    step("hooks of the start", &["wait for the start"], hooks::start_container),
+    step("personality", &[], attributes::personality),
+    step("labels", &["change the root"], attributes::set_labels),
+    step("no new privileges", &["capabilities", "labels"], capabilities::no_new_privileges),
     step("close descriptors", &["standard streams", "find the program"], program::close_descriptors),
     step("system call filter", &["no new privileges", "close descriptors"], capabilities::filter),
     step("the filter's capability", &["system call filter"], capabilities::drop_last),
@@ -66,22 +82,29 @@ pub(crate) const ENTER: &[Step] = &[
     step("die with the shim", &[], host::die_with_shim),
     step("hide from other processes", &[], host::hide),
     step("default signals", &[], host::default_signals),
-    step("join the control groups", &[], host::join_cgroups),
+    step("first processors", &[], attributes::first_processors),
+    step("join the control groups", &["first processors"], host::join_own_cgroups),
+    step("last processors", &["join the control groups"], attributes::last_processors),
     step("out-of-memory score", &[], host::out_of_memory_score),
+    step("scheduling", &[], attributes::scheduling),
+    step("memory policy", &[], attributes::memory_policy),
+    step("open the labels", &[], attributes::open_labels),
+    step("resource limits", &[], identity::resource_limits),
     step("enter the container", &["join the control groups", "hide from other processes"], host::enter),
     step("session", &["enter the container"], host::session),
     step("standard streams", &["enter the container", "session"], streams::connect),
     step("find the user", &["enter the container"], identity::find_user),
     step("own the standard streams", &["find the user", "standard streams"], streams::give_to_user),
     step("enter the working directory", &["enter the container"], program::enter_directory),
-    step("resource limits", &["enter the container"], identity::resource_limits),
     step("bounding capabilities", &["enter the container"], capabilities::bound),
     step("become the user", &["bounding capabilities", "find the user"], identity::become_user),
     step("capabilities", &["become the user"], capabilities::keep),
     step("die with the shim, as the user", &["become the user"], host::die_with_shim),
     step("enter the working directory, as the user", &["capabilities"], program::enter_directory),
     step("find the program", &["capabilities"], program::find),
-    step("no new privileges", &["capabilities"], capabilities::no_new_privileges),
+    step("personality", &[], attributes::personality),
+    step("labels", &["enter the container"], attributes::set_labels),
+    step("no new privileges", &["capabilities", "labels"], capabilities::no_new_privileges),
     step("close descriptors", &["standard streams", "find the program"], program::close_descriptors),
     step("system call filter", &["no new privileges", "close descriptors"], capabilities::filter),
     step("the filter's capability", &["system call filter"], capabilities::drop_last),
@@ -128,18 +151,28 @@ mod tests {
     #[test]
     fn the_security_order_holds() {
         let orders = [
-            ["open what the host gives", "change the root"],
-            ["change the root", "mount the file systems"],
+            ["take the user namespace", "make the file systems"],
+            ["part from the host's mounts", "mount the root"],
+            ["mount the root", "mount the file systems"],
+            ["mount the file systems", "change the root"],
+            ["change the root", "mask paths"],
             ["mount the file systems", "mask paths"],
+            ["change the root", "standard streams"],
+            ["change the root", "find the user"],
+            ["open the labels", "change the root"],
+            ["hooks of the creation", "become the user"],
             ["mask paths", "become the user"],
             ["protect paths", "become the user"],
-            ["read-only root", "become the user"],
+            ["finish the root", "become the user"],
             ["resource limits", "become the user"],
             ["mount the file systems", "capabilities"],
             ["bounding capabilities", "become the user"],
             ["become the user", "capabilities"],
             ["capabilities", "find the program"],
             ["capabilities", "no new privileges"],
+            ["capabilities", "wait for the start"],
+            ["capabilities", "hooks of the start"],
+            ["labels", "no new privileges"],
             ["no new privileges", "system call filter"],
             ["close descriptors", "system call filter"],
         ];
@@ -160,8 +193,9 @@ mod tests {
     #[test]
     fn both_tables_end_in_the_same_steps() {
         let names = |table: &[Step]| -> Vec<&str> {
-            let from = position(table, "find the user");
-            table[from..].iter().map(|step| step.name).collect()
+            let from = position(table, "bounding capabilities");
+            let only_first = ["wait for the start", "hooks of the start"];
+            table[from..].iter().map(|step| step.name).filter(|name| !only_first.contains(name)).collect()
         };
         assert_eq!(names(CONTAINER), names(ENTER));
     }

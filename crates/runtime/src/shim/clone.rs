@@ -1,29 +1,23 @@
-//! Makes the child: its groups, its streams, its namespaces; then waits until it has become its program or failed.
+//! Makes the child: its groups, its streams, its namespaces; then does for it what it asks for, until it has become its program,
+//! waits to be started, or has failed.
 
 use super::launch::{Inherited, failure};
-use super::wire::Failure;
-use super::{Order, Task};
-use crate::isolate::{self, Child, Identity, Node, Streams3};
-use crate::setup::{Namespace, Namespaces};
+use super::wire::{Failure, START};
+use super::{Filter, Order, entry, host};
+use crate::isolate::{self, Child, Container, Found, Node, Streams3, talk};
+use crate::setup::Process;
 use base::Chain;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{Pid, WaitId, WaitIdOptions};
 use std::ffi::CString;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
-use sys::filter::Instruction;
-use sys::process::NewNamespaces;
+use std::path::Path;
+use sys::process::{Cloned, Kinship, NewNamespaces};
 
-/// The longest failure that a child can tell, in bytes.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-
-/// A child that has become its program.
+/// A child that has become its program, or waits to.
 pub(super) struct Running {
     /// The child.
     pub(super) child: OwnedFd,
@@ -48,209 +42,300 @@ pub(super) struct Ends {
     pub(super) terminal: Option<OwnedFd>,
 }
 
-/// Makes the child and waits until it runs its program.
+/// What the child is made with, all of it opened before.
+struct Parts<'a> {
+    order: &'a Order,
+    filter: Option<&'a Filter>,
+    nodes: Vec<Node>,
+    container: Option<Container>,
+    entrance: crate::cgroup::Entrance,
+    namespaces: entry::Namespaces,
+    gate: Option<OwnedFd>,
+    own_program: Option<OwnedFd>,
+    streams: Option<Streams3>,
+}
+
+/// Makes the child and waits until it runs its program, or waits for its start.
 pub(super) fn clone(
     order: &Order,
-    filter: Option<&[Instruction]>,
+    filter: Option<&Filter>,
     inherited: &mut Inherited,
 ) -> Result<Running, Failure> {
-    let nodes = make_group(order)?;
-    let container = container_of(order)?;
+    let nodes = entry::make_group(order)?;
+    let container = entry::container_of(order)?;
     let entrance = order
         .group
         .entrance()
         .map_err(|error| failure("open the control groups", Chain(&error).to_string()))?;
-    let (new, join) = namespaces(order, inherited)?;
+    let namespaces = entry::namespaces(order, inherited)?;
+    let mut sources = None;
+    if let Some(setup) = order.task.setup() {
+        let user = namespaces.user.as_ref().map(AsFd::as_fd);
+        let opened = isolate::open_sources(setup, user, &nodes);
+        sources = Some(opened.map_err(|problem| problem.at("open what the host gives"))?);
+    }
     let own_program =
         own_program(order).map_err(|error| failure("open the small init", error.to_string()))?;
-    let (mut ends, streams) = streams(order).map_err(|error| failure("make pipes", error.to_string()))?;
+    let (ends, streams) = streams(order).map_err(|error| failure("make pipes", error.to_string()))?;
+    let gate = gate(order).map_err(|error| failure("listen for the start", error.to_string()))?;
+    let parts = Parts { order, filter, nodes, container, entrance, namespaces, gate, own_program, streams };
     let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(|error| failure("make the report socket", error.to_string()))?;
+        talk::pair().map_err(|error| failure("make the report socket", error.to_string()))?;
     let mut ours = Some(ours);
-    let setup = if let Task::Run(setup) = &order.task { Some(&**setup) } else { None };
-    let cloned = sys::process::clone_process(new, entrance.unified.as_ref().map(AsFd::as_fd), || {
+    let cgroup = parts.entrance.unified.as_ref().map(AsFd::as_fd);
+    let new = parts.namespaces.new;
+    // Who changes the user namespace loses the rights to join others: a process between does it, and the child's namespaces are
+    // made in the one that it has joined.
+    let needs_two = order.task.setup().is_some()
+        && (parts.namespaces.user.is_some()
+            || (new.contains(NewNamespaces::USER) && !parts.namespaces.join.is_empty()));
+    let first = if needs_two { NewNamespaces::NONE } else { new };
+    let cloned = sys::process::clone_process(first, cgroup, || {
         // While this process has a copy of the shim's end, the shim's death would not be seen on the other one.
         ours = None;
-        let table = if setup.is_some() { isolate::CONTAINER } else { isolate::ENTER };
-        let mut child = Child {
-            setup,
-            process: order.task.process(),
-            container: container.as_ref().map(AsFd::as_fd),
-            keyring: CString::new(format!("_ses.{}", order.task.id())).unwrap_or_default(),
-            entrance: &entrance,
-            report: theirs.as_fd(),
-            streams: streams.as_ref().map(Streams3::borrow),
-            join: &join,
-            nodes: &nodes,
-            filter,
-            own_program: own_program.as_ref().map(AsFd::as_fd),
-            sources: Vec::new(),
-            root: None,
-            null: None,
-            pts: None,
-            dev: None,
-            identity: Identity::default(),
-            entered: false,
-            program: CString::default(),
-        };
-        tell_failure(theirs.as_fd(), &isolate::run(table, &mut child))
+        let sources = sources.take().unwrap_or_default();
+        if needs_two {
+            between(&parts, theirs.as_fd(), || child(&parts, theirs.as_fd(), sources, &[]))
+        } else {
+            child(&parts, theirs.as_fd(), sources, &parts.namespaces.join)
+        }
     });
     let cloned = cloned.map_err(|error| failure("clone", error.to_string()))?;
-    drop((theirs, streams, entrance, join));
+    drop((theirs, parts));
     let ours = ours.ok_or_else(|| failure("clone", "the report socket is gone"))?;
-    match listen_to_child(ours.as_fd(), &mut ends) {
+    let mut listener = Listener { order, inherited, socket: ours, child: cloned, ends, ready: false };
+    match listener.listen() {
         Ok(()) => {}
         Err(failure) => {
-            reap(cloned.pidfd.as_fd());
+            // It has told its failure and ends, or it waits for an answer that will not come.
+            let _ = sys::process::signal_pidfd(listener.child.pidfd.as_fd(), 9);
+            reap(listener.child.pidfd.as_fd());
             return Err(failure);
         }
     }
+    let Listener { child: cloned, ends, .. } = listener;
     let pid = cloned.pid.as_raw_nonzero().get().unsigned_abs();
     let start_ticks = start_ticks(pid).map_err(|error| failure("look at the child", error.to_string()))?;
     Ok(Running { child: cloned.pidfd, pid, start_ticks, ends })
 }
 
-/// In the child: the failure goes to the shim, and the child ends.
+/// The child, from here to its program.
+fn child(
+    parts: &Parts<'_>,
+    report: BorrowedFd<'_>,
+    sources: isolate::Sources,
+    join: &[(OwnedFd, NewNamespaces)],
+) -> i32 {
+    let task = &parts.order.task;
+    let setup = task.setup();
+    let table = if setup.is_some() { isolate::CONTAINER } else { isolate::ENTER };
+    let mut child = Child {
+        setup,
+        process: task.process(),
+        container: parts.container.as_ref(),
+        handover: task.handover(),
+        keyring: CString::new(format!("_ses.{}", task.id())).unwrap_or_default(),
+        entrance: &parts.entrance,
+        report,
+        gate: parts.gate.as_ref().map(AsFd::as_fd),
+        streams: parts.streams.as_ref().map(Streams3::borrow),
+        join,
+        nodes: &parts.nodes,
+        filter: parts.filter,
+        own_program: parts.own_program.as_ref().map(AsFd::as_fd),
+        sources,
+        found: Found::default(),
+    };
+    let failure = isolate::run(table, &mut child);
+    tell_failure(child.reports_to(), &failure)
+}
+
+/// Goes where the child's namespaces are to be made, and makes it, as a child of the shim.
+fn between(parts: &Parts<'_>, report: BorrowedFd<'_>, child: impl FnOnce() -> i32) -> i32 {
+    let enter = || -> Result<(), isolate::Problem> {
+        // Already in its group of v2, it goes into those of v1: from inside a user namespace it could not.
+        isolate::join_cgroups(&parts.entrance)?;
+        for (descriptor, kind) in &parts.namespaces.join {
+            isolate::join(descriptor.as_fd(), *kind)?;
+        }
+        if let Some(user) = &parts.namespaces.user {
+            isolate::join(user.as_fd(), NewNamespaces::USER)?;
+            isolate::become_root_inside()?;
+        }
+        Ok(())
+    };
+    if let Err(problem) = enter() {
+        return tell_failure(report, &problem.at("join the namespaces"));
+    }
+    match sys::process::clone_relative(Kinship::Sibling, parts.namespaces.new, None, child) {
+        Ok(Cloned { pidfd, .. }) => match talk::send_descriptor(report, talk::SUCCESSOR, pidfd.as_fd()) {
+            Ok(()) => 0,
+            Err(_) => 1,
+        },
+        Err(error) => tell_failure(report, &failure("clone", error.to_string())),
+    }
+}
+
+/// In the child: the failure goes to the shim, or to whoever started it, and the child ends.
 fn tell_failure(report: BorrowedFd<'_>, failure: &Failure) -> i32 {
     if let Ok(bytes) = serde_json::to_vec(failure) {
-        let length = bytes.len().min(MESSAGE_BYTES_MAX);
         // Nobody else can be told.
-        let _ = rustix::net::send(report, &bytes[..length], rustix::net::SendFlags::NOSIGNAL);
+        let _ = talk::send(report, &bytes);
     }
     1
 }
 
-/// Waits for the end of the socket, which closes as the child executes its program.
-fn listen_to_child(socket: BorrowedFd<'_>, ends: &mut Ends) -> Result<(), Failure> {
-    let mut ready = false;
-    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-    loop {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::net::recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        );
-        let length = match received {
-            Ok(message) => message.bytes,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(failure("listen to the child", error.to_string())),
-        };
-        match &bytes[..length] {
-            [] if ready => return Ok(()),
-            [] => return Err(failure("start", "the child ended before it was set up")),
-            isolate::READY => ready = true,
-            isolate::TERMINAL => {
-                let master = ancillary.drain().find_map(|message| match message {
-                    RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                    _ => None,
-                });
-                let Some(master) = master else { return Err(failure("terminal", "none was passed")) };
-                rustix::fs::fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)
-                    .map_err(|error| failure("terminal", error.to_string()))?;
-                ends.terminal = Some(master);
-            }
-            other => {
-                return Err(serde_json::from_slice(other)
-                    .unwrap_or_else(|_| failure("listen to the child", "it cannot be understood")));
+/// The shim's side of the conversation with its child.
+struct Listener<'a> {
+    order: &'a Order,
+    inherited: &'a mut Inherited,
+    socket: OwnedFd,
+    child: Cloned,
+    ends: Ends,
+    ready: bool,
+}
+
+impl Listener<'_> {
+    /// Listens until the end of the socket, which closes as the child executes its program, or until it waits to be
+    /// started.
+    fn listen(&mut self) -> Result<(), Failure> {
+        loop {
+            let (message, descriptor) = talk::receive(self.socket.as_fd())
+                .map_err(|error| failure("listen to the child", error.to_string()))?;
+            match message.as_slice() {
+                [] if self.ready => return Ok(()),
+                [] => return Err(failure("start", "the child ended before it was set up")),
+                talk::READY => self.ready = true,
+                talk::CREATED => return self.finish_creation(),
+                talk::PRIVILEGES => {
+                    host::give_privileges(self.order, self.child.pid)?;
+                    self.answer()?;
+                }
+                talk::HOOKS => {
+                    host::run_hooks(self.order, self.child.pid)?;
+                    self.answer()?;
+                }
+                talk::TERMINAL => self.take_terminal(descriptor)?,
+                talk::LISTENER => self.pass_listener(descriptor)?,
+                talk::SUCCESSOR => self.follow(descriptor)?,
+                other => {
+                    return Err(serde_json::from_slice(other)
+                        .unwrap_or_else(|_| failure("listen to the child", "it cannot be understood")));
+                }
             }
         }
+    }
+
+    fn answer(&self) -> Result<(), Failure> {
+        talk::send(self.socket.as_fd(), talk::GO)
+            .map_err(|error| failure("answer the child", error.to_string()))
+    }
+
+    /// A child that waits may still send the listener of its filter once it is started: somebody must be there to
+    /// pass it on, which this process does in a copy of itself.
+    fn finish_creation(&mut self) -> Result<(), Failure> {
+        if !self.order.filter.asks {
+            return Ok(());
+        }
+        let socket = self.socket.as_fd();
+        let listener = self.order.task.handover().and_then(|handover| handover.listener.as_ref());
+        let pid = self.child.pid.as_raw_nonzero().get().unsigned_abs();
+        sys::process::clone_process(NewNamespaces::NONE, None, || {
+            while let Ok((message, descriptor)) = talk::receive(socket) {
+                match (message.as_slice(), descriptor) {
+                    (talk::LISTENER, Some(descriptor)) => {
+                        return i32::from(host::pass_listener(listener, &descriptor, pid).is_err());
+                    }
+                    ([], _) => return 1,
+                    _ => {}
+                }
+            }
+            1
+        })
+        .map(drop)
+        .map_err(|error| failure("system call filter", error.to_string()))
+    }
+
+    fn take_terminal(&mut self, master: Option<OwnedFd>) -> Result<(), Failure> {
+        let Some(master) = master else { return Err(failure("terminal", "none was passed")) };
+        if self.order.task.handover().is_some() {
+            return host::pass_console(self.order, self.inherited, master.as_fd());
+        }
+        rustix::fs::fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)
+            .map_err(|error| failure("terminal", error.to_string()))?;
+        self.ends.terminal = Some(master);
+        Ok(())
+    }
+
+    fn pass_listener(&self, descriptor: Option<OwnedFd>) -> Result<(), Failure> {
+        let Some(descriptor) = descriptor else {
+            return Err(failure("system call filter", "no listener was passed"));
+        };
+        let listener = self.order.task.handover().and_then(|handover| handover.listener.as_ref());
+        let pid = self.child.pid.as_raw_nonzero().get().unsigned_abs();
+        host::pass_listener(listener, &descriptor, pid)
+    }
+
+    /// The child has stepped out of the way of the one that it made, whose number in this pid namespace the descriptor tells.
+    fn follow(&mut self, pidfd: Option<OwnedFd>) -> Result<(), Failure> {
+        let unknown = || failure("clone", "the child cannot be found");
+        let pidfd = pidfd.ok_or_else(unknown)?;
+        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))
+            .map_err(|error| failure("clone", format!("look for the child: {error}")))?;
+        let number = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+        let pid = number.and_then(Pid::from_raw).ok_or_else(unknown)?;
+        let before = std::mem::replace(&mut self.child, Cloned { pid, pidfd });
+        reap(before.pidfd.as_fd());
+        Ok(())
     }
 }
 
 fn reap(child: BorrowedFd<'_>) {
-    // The child has ended or is ending; what it says was read before.
     while matches!(rustix::process::waitid(WaitId::PidFd(child), WaitIdOptions::EXITED), Err(Errno::INTR)) {}
 }
 
-/// A container's groups are made here, with the host's devices that its limits name.
-fn make_group(order: &Order) -> Result<Vec<Node>, Failure> {
-    let Task::Run(setup) = &order.task else { return Ok(Vec::new()) };
-    let nodes = isolate::host_nodes(setup).map_err(|problem| problem.at("devices"))?;
-    let rules = isolate::rules(setup, &nodes);
-    order
-        .group
-        .create(&setup.cgroup.limits, &rules)
-        .map_err(|error| failure("make the control groups", Chain(&error).to_string()))?;
-    Ok(nodes)
-}
-
-/// For one more process: the container's first one, if it is still that.
-fn container_of(order: &Order) -> Result<Option<OwnedFd>, Failure> {
-    let Task::Exec(setup) = &order.task else { return Ok(None) };
-    let gone = || failure("find the container", "the container is not running");
-    let pid = i32::try_from(setup.container.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
-    let container = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
-    // The number may have come to mean another process between the look and the open, but not back again.
-    if start_ticks(setup.container.pid).ok() != Some(setup.container.start_ticks) {
-        return Err(gone());
+/// Where a container that waits is started: a socket in its directory, by a path of any length.
+fn gate(order: &Order) -> Result<Option<OwnedFd>, Errno> {
+    if !order.task.handover().is_some_and(|handover| handover.waits) {
+        return Ok(None);
     }
-    rustix::thread::move_into_thread_name_spaces(
-        container.as_fd(),
-        rustix::thread::ThreadNameSpaceType::PROCESS_ID,
-    )
-    .map_err(|_| gone())?;
-    Ok(Some(container))
+    listen_in(order.task.directory(), START, SocketType::SEQPACKET, SocketFlags::CLOEXEC).map(Some)
 }
 
-/// Namespaces that are made by the clone, and those that the child joins.
-type Split = (NewNamespaces, Vec<(OwnedFd, NewNamespaces)>);
-
-fn namespaces(order: &Order, inherited: &mut Inherited) -> Result<Split, Failure> {
-    let Task::Run(setup) = &order.task else { return Ok((NewNamespaces::NONE, Vec::new())) };
-    let mut new = NewNamespaces::MOUNT;
-    let mut join = Vec::new();
-    for (namespace, kind, name) in kinds(&setup.namespaces) {
-        let descriptor = match namespace {
-            Namespace::Host => continue,
-            Namespace::New => {
-                // Made by the child once it is in its groups.
-                if kind != NewNamespaces::CGROUP {
-                    new = new.and(kind);
-                }
-                continue;
-            }
-            Namespace::Descriptor(number) => inherited.remove(number).ok_or_else(|| {
-                failure("namespaces", format!("no descriptor {number} for the {name} namespace"))
-            })?,
-            Namespace::Path(path) => rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(|error| failure("namespaces", format!("open {}: {error}", path.display())))?,
-        };
-        if kind == NewNamespaces::PID {
-            // It holds children only, and this process has one.
-            let kind = Some(rustix::thread::LinkNameSpaceType::ProcessID);
-            rustix::thread::move_into_link_name_space(descriptor.as_fd(), kind)
-                .map_err(|error| failure("namespaces", format!("join the pid namespace: {error}")))?;
-        }
-        join.push((descriptor, kind));
+/// Listens on a name in a directory. A path of any length works: the directory is named by a descriptor.
+pub(super) fn listen_in(
+    directory: &Path,
+    name: &str,
+    kind: SocketType,
+    flags: SocketFlags,
+) -> Result<OwnedFd, Errno> {
+    /// Connections that may wait to be accepted.
+    const BACKLOG: i32 = 64;
+    let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(CWD, directory, path, Mode::empty())?;
+    match rustix::fs::unlinkat(&directory, name, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error),
     }
-    Ok((new, join))
-}
-
-fn kinds(all: &Namespaces) -> [(&Namespace, NewNamespaces, &'static str); 5] {
-    [
-        (&all.pid, NewNamespaces::PID, "pid"),
-        (&all.network, NewNamespaces::NETWORK, "network"),
-        (&all.ipc, NewNamespaces::IPC, "ipc"),
-        (&all.uts, NewNamespaces::UTS, "uts"),
-        (&all.cgroup, NewNamespaces::CGROUP, "cgroup"),
-    ]
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)?;
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 /// The small init is this very program.
 fn own_program(order: &Order) -> Result<Option<OwnedFd>, Errno> {
-    let is_wanted = matches!(&order.task, Task::Run(setup) if setup.init);
+    let is_wanted = order.task.setup().is_some_and(|setup| setup.init);
     is_wanted
         .then(|| rustix::fs::open(c"/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))
         .transpose()
 }
 
-/// Pipes for the three streams, unless a terminal will be all three.
+/// Pipes for the three streams, unless a terminal will be all three, or they are the caller's.
 fn streams(order: &Order) -> Result<(Ends, Option<Streams3>), Errno> {
-    if order.task.process().terminal {
+    let Process { terminal, .. } = order.task.process();
+    if *terminal || order.task.handover().is_some() {
         return Ok((Ends::default(), None));
     }
     // Only the shim's end does not block: the flag belongs to the end, not to the pipe.
@@ -278,7 +363,7 @@ fn streams(order: &Order) -> Result<(Ends, Option<Streams3>), Errno> {
 }
 
 /// The 22nd field of a process's stat file, proc(5), counted after the name, which may have anything in it.
-fn start_ticks(pid: u32) -> std::io::Result<u64> {
+pub(crate) fn start_ticks(pid: u32) -> std::io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after_name = text.rsplit(')').next().unwrap_or_default();
     after_name.split_whitespace().nth(19).and_then(|word| word.parse().ok()).ok_or_else(|| {

@@ -2,23 +2,20 @@
 
 use super::clone::{self, Running};
 use super::serve::Server;
-use super::wire::{Failure, FailureKind, Report, SOCKET, STATUS, Status};
+use super::wire::{Failure, FailureKind, Report, SOCKET, START, STATUS, Status};
 use super::{Order, Task, init};
 use crate::isolate::INIT_NAME;
 use base::{Chain, Clock};
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::fd::{OwnedFd, RawFd};
+use rustix::fs::Mode;
+use rustix::net::{SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::path::Path;
 
 /// The name by which the kernel lists the program, which it would otherwise call by its descriptor's number.
 pub(crate) const PROGRAM_NAME: &CStr = c"bocage-shim";
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 64;
 /// Signals that a daemon's terminal or a lost client would send: SIGHUP and SIGPIPE.
 pub(crate) const IGNORED_SIGNALS: [i32; 2] = [1, 13];
 /// The exit code of a shim whose start failed; why stands in its report.
@@ -50,7 +47,9 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
                     started_at: running.started_at,
                 },
             );
-            server.serve();
+            if let Some(server) = server {
+                server.serve();
+            }
             0
         }
         Err(failure) => {
@@ -90,12 +89,18 @@ impl Drop for Made<'_> {
             let _ = self.order.group.remove();
         }
         let directory = self.order.task.directory();
-        let _ = std::fs::remove_file(directory.join(SOCKET));
-        let _ = std::fs::remove_file(directory.join(STATUS));
+        for name in [SOCKET, START, STATUS] {
+            let _ = std::fs::remove_file(directory.join(name));
+        }
     }
 }
 
-fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<(Server, Status), Failure> {
+/// Starts what the order says. There is a server only where a shim stays.
+fn start(
+    mut order: File,
+    mut inherited: Inherited,
+    clock: Clock,
+) -> Result<(Option<Server>, Status), Failure> {
     let mut bytes = Vec::new();
     let read = order.rewind().and_then(|()| order.read_to_end(&mut bytes));
     read.map_err(|error| failure("read the order", error.to_string()))?;
@@ -105,20 +110,33 @@ fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<(Ser
     drop(bytes);
     become_shim().map_err(|error| failure("become a shim", error.to_string()))?;
     let mut made = Made { order: &order, kept: false };
-    let listener = listen(order.task.directory())
+    let status = |running: &Running| Status {
+        pid: running.pid,
+        start_ticks: running.start_ticks,
+        started_at: clock.now(),
+        shim_pid: std::process::id(),
+        exit: None,
+    };
+    if order.task.handover().is_some() {
+        let running = clone::clone(&order, filter.as_ref(), &mut inherited)?;
+        made.kept = true;
+        return Ok((None, status(&running)));
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let listener = clone::listen_in(order.task.directory(), SOCKET, SocketType::STREAM, flags)
         .map_err(|error| failure("listen", format!("{}: {error}", order.task.directory().display())))?;
     let log = match &order.task {
         Task::Run(setup) => setup.log.as_ref().map(crate::log::Writer::open).transpose(),
         Task::Exec(_) => Ok(None),
     };
     let log = log.map_err(|error| failure("open the log", Chain(&error).to_string()))?;
-    let Running { child, pid, start_ticks, ends } = clone::clone(&order, filter.as_deref(), &mut inherited)?;
-    let status =
-        Status { pid, start_ticks, started_at: clock.now(), shim_pid: std::process::id(), exit: None };
+    let running = clone::clone(&order, filter.as_ref(), &mut inherited)?;
+    let status = status(&running);
+    let Running { child, ends, .. } = running;
     let server = Server::new(&order, status.clone(), listener, log, child, ends, inherited, clock);
     server.write_status().map_err(|error| failure("write the status", Chain(&error).to_string()))?;
     made.kept = true;
-    Ok((server, status))
+    Ok((Some(server), status))
 }
 
 /// A program that belongs to nobody's terminal, holds no directory busy and is found by its name.
@@ -130,20 +148,4 @@ fn become_shim() -> std::io::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     rustix::thread::set_name(PROGRAM_NAME)?;
     Ok(())
-}
-
-/// Listens in the directory. A path of any length works: it is named by a descriptor.
-fn listen(directory: &Path) -> std::io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
-    match rustix::fs::unlinkat(&directory, SOCKET, rustix::fs::AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))?;
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket)
 }

@@ -19,6 +19,8 @@
 
 mod client;
 mod clone;
+mod entry;
+mod host;
 mod init;
 mod launch;
 mod order;
@@ -27,4 +29,4 @@ pub mod wire;
 
 pub use launch::main;
 pub(crate) use launch::{IGNORED_SIGNALS, PROGRAM_NAME};
-pub(crate) use order::{Order, Task};
+pub(crate) use order::{Filter, Loading, Order, Task};

@@ -4,7 +4,7 @@
 //! in the daemon (where control groups are mounted, the compiled filter) and comes along.
 
 use crate::cgroup::Group;
-use crate::setup::{ExecSetup, Process, Setup, Stdio};
+use crate::setup::{ExecSetup, Handover, Process, Setup, Stdio, Watch};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use sys::filter::Instruction;
@@ -19,6 +19,28 @@ pub(crate) struct Order {
     pub(crate) task: Task,
     /// Its control groups.
     pub(crate) group: Group,
+    /// How its filter is loaded.
+    pub(crate) filter: Loading,
+}
+
+/// How a system call filter is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Loading {
+    /// `SECCOMP_FILTER_FLAG_…`.
+    pub(crate) flags: u32,
+    /// It leaves calls to somebody.
+    pub(crate) asks: bool,
+}
+
+/// A system call filter, ready for the kernel.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    /// The program.
+    pub(crate) instructions: Vec<Instruction>,
+    /// `SECCOMP_FILTER_FLAG_…`.
+    pub(crate) flags: u32,
+    /// It leaves calls to somebody.
+    pub(crate) asks: bool,
 }
 
 /// A container or one more process.
@@ -55,6 +77,30 @@ impl Task {
         }
     }
 
+    /// Who stays with it.
+    pub(crate) fn watch(&self) -> &Watch {
+        match self {
+            Task::Run(setup) => &setup.watch,
+            Task::Exec(setup) => &setup.watch,
+        }
+    }
+
+    /// What it is given where no shim stays with it.
+    pub(crate) fn handover(&self) -> Option<&Handover> {
+        match self.watch() {
+            Watch::Shim => None,
+            Watch::Caller(handover) => Some(handover),
+        }
+    }
+
+    /// The container; none for one more process in one.
+    pub(crate) fn setup(&self) -> Option<&Setup> {
+        match self {
+            Task::Run(setup) => Some(setup),
+            Task::Exec(_) => None,
+        }
+    }
+
     /// Its standard streams.
     pub(crate) fn stdio(&self) -> &Stdio {
         match self {
@@ -79,11 +125,11 @@ impl Order {
     }
 
     /// From bytes.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<(Order, Option<Vec<Instruction>>), serde_json::Error> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Order, Option<Filter>), serde_json::Error> {
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-        let order = serde_json::from_slice(&bytes[..end])?;
+        let order: Order = serde_json::from_slice(&bytes[..end])?;
         let rest = bytes.get(end + 1..).unwrap_or_default();
-        let filter: Vec<Instruction> = rest
+        let instructions: Vec<Instruction> = rest
             .chunks_exact(INSTRUCTION_BYTES)
             .map(|chunk| Instruction {
                 code: u16::from_ne_bytes([chunk[0], chunk[1]]),
@@ -92,6 +138,8 @@ impl Order {
                 operand: u32::from_ne_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]),
             })
             .collect();
-        Ok((order, (!filter.is_empty()).then_some(filter)))
+        let Loading { flags, asks } = order.filter;
+        let filter = (!instructions.is_empty()).then_some(Filter { instructions, flags, asks });
+        Ok((order, filter))
     }
 }

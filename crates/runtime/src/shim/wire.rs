@@ -15,6 +15,9 @@ use std::path::Path;
 pub const SOCKET: &str = "shim.sock";
 /// The status file's name in the directory.
 pub const STATUS: &str = "status.json";
+/// The socket in the directory of a container without a shim, where it waits to be started: who connects is told of
+/// a failure, and the connection closes as the program begins.
+pub const START: &str = "start.sock";
 /// The longest request, in bytes, its newline included.
 pub const REQUEST_BYTES_MAX: usize = 4096;
 /// The bytes before each piece of output in a multiplexed stream.

@@ -97,11 +97,13 @@ impl Bench {
     /// A container as Docker makes it by default, without a network.
     pub(crate) fn setup(&self, id: &str, command: &[&str]) -> Setup {
         let base = self.directory.path().join(id);
-        let mount = |target: &str, kind: MountKind, read_only: bool| Mount {
+        let mount = |target: &str, kind: MountKind, words: &[&str]| Mount {
             target: PathBuf::from(target),
             kind,
-            read_only,
+            options: Options::parse(words.iter().copied()),
         };
+        let quiet = ["nosuid", "noexec", "nodev"];
+        let kernel = ["nosuid", "noexec", "nodev", "ro"];
         let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect();
         Setup {
             id: id.to_owned(),
@@ -110,21 +112,20 @@ impl Bench {
                 lower: vec![self.directory.path().join("lower")],
                 upper: self.make(base.join("upper")),
                 work: self.make(base.join("work")),
+                map_ids: false,
             },
+            root_passing: None,
+            no_pivot: false,
             root_read_only: false,
             mounts: vec![
-                mount("/proc", MountKind::Proc, false),
-                mount("/dev", MountKind::Dev, false),
-                mount("/sys", MountKind::Sysfs, true),
-                mount("/sys/fs/cgroup", MountKind::Cgroup, true),
+                mount("/proc", MountKind::new("proc"), &quiet),
+                mount("/dev", MountKind::Dev, &[]),
+                mount("/sys", MountKind::new("sysfs"), &kernel),
+                mount("/sys/fs/cgroup", MountKind::Cgroup, &kernel),
                 mount(
                     "/dev/shm",
-                    MountKind::Tmpfs {
-                        size_bytes: Some(64 << 20),
-                        mode: 0o1777,
-                        options: vec!["noexec".into(), "nosuid".into(), "nodev".into()],
-                    },
-                    false,
+                    MountKind::new("tmpfs"),
+                    &["noexec", "nosuid", "nodev", "size=64m", "mode=1777"],
                 ),
             ],
             namespaces: Namespaces::default(),
@@ -132,6 +133,8 @@ impl Bench {
             domainname: None,
             sysctls: vec![("net.ipv4.ip_unprivileged_port_start".into(), "0".into())],
             devices: Vec::new(),
+            nodes: Vec::new(),
+            default_nodes: false,
             all_devices: false,
             masked_paths: paths(&[
                 "/proc/acpi",
@@ -154,11 +157,13 @@ impl Bench {
                 "/proc/sys",
                 "/proc/sysrq-trigger",
             ]),
-            cgroup: Cgroup { path: Path::new(&self.parent).join(id), limits: Limits::default() },
+            cgroup: Cgroup { path: Path::new(&self.parent).join(id), resources: Resources::default() },
             init: false,
             process: process(command),
             stdio: Stdio::default(),
             log: Some(Log { directory: self.make(base.join("log")), file_bytes_max: 1 << 20, files_max: 3 }),
+            hooks: Hooks::default(),
+            watch: Watch::Shim,
         }
     }
 
@@ -219,6 +224,7 @@ impl Bench {
             cgroup: setup.cgroup.path.clone(),
             process: process(command),
             stdio: Stdio::default(),
+            watch: Watch::Shim,
         }
     }
 
@@ -257,7 +263,7 @@ pub(crate) fn process(command: &[&str]) -> Process {
         args: command.iter().map(|word| (*word).to_owned()).collect(),
         env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()],
         cwd: "/".into(),
-        capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
+        capabilities: Capabilities::of(CAPABILITIES.iter().map(|name| (*name).to_owned()).collect()),
         ..Process::default()
     }
 }

@@ -1,23 +1,18 @@
 //! What a container sees and may do.
 
 use crate::bench::{bench, shell};
-use runtime::setup::{Device, Mount, MountKind, Namespace, Propagation, Seccomp, Setup};
+use runtime::setup::{Device, Mount, MountKind, Namespace, Options, Seccomp, Setup};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
+fn bind(source: &Path, target: &str, words: &[&str]) -> Mount {
     Mount {
         target: target.into(),
-        kind: MountKind::Bind {
-            source: source.to_owned(),
-            recursive: true,
-            propagation: Propagation::Private,
-        },
-        read_only,
+        kind: MountKind::Bind { source: source.to_owned(), recursive: true },
+        options: Options::parse(words.iter().copied()),
     }
 }
-
 fn output(bench: &crate::bench::Bench, setup: &Setup) -> String {
     let (code, log) = bench.run(setup);
     assert_eq!(code, 0, "{log}");
@@ -107,7 +102,7 @@ fn a_masked_path_is_never_what_the_image_or_a_volume_puts_at_dev_null() {
     let file = bench.directory.path().join("secret");
     fs::write(&file, "secret").unwrap();
     let mut setup = bench.setup("null", &shell("cat /proc/interrupts; stat -c %t:%T /proc/interrupts"));
-    setup.mounts.push(bind(&file, "/dev/null", false));
+    setup.mounts.push(bind(&file, "/dev/null", &[]));
     assert_eq!(output(&bench, &setup), "1:3\n");
 }
 
@@ -147,15 +142,15 @@ fn binds_are_made_in_order_with_their_targets_and_read_only_ones_stay_so() {
     fs::write(volume.join("file"), "content\n").unwrap();
     let script = "cat /a/b/file /etc/hosts; touch /a/b/new && echo written; touch /ro/x 2>&1; touch /ro/t/x 2>&1; true";
     let mut setup = bench.setup("binds", &shell(script));
-    setup.mounts.push(bind(&volume, "/a/b", false));
-    setup.mounts.push(bind(&volume.join("file"), "/etc/hosts", false));
-    setup.mounts.push(bind(&volume, "/ro", true));
+    setup.mounts.push(bind(&volume, "/a/b", &[]));
+    setup.mounts.push(bind(&volume.join("file"), "/etc/hosts", &[]));
+    setup.mounts.push(bind(&volume, "/ro", &["ro", "rro"]));
     let log = output(&bench, &setup);
     assert!(log.starts_with("content\ncontent\nwritten\n"), "{log}");
     assert!(log.contains("Read-only"), "{log}");
     assert!(volume.join("new").exists());
     let mut wrong = bench.setup("wrong", &["true"]);
-    wrong.mounts.push(bind(&volume, "/etc/passwd", false));
+    wrong.mounts.push(bind(&volume, "/etc/passwd", &[]));
     let message = bench.start(&wrong).unwrap_err().to_string();
     assert_eq!(message, "cannot mount a directory on /etc/passwd, which is a file");
 }
@@ -172,8 +167,8 @@ fn links_in_the_image_lead_no_mount_and_no_directory_out_of_it() {
     let file = bench.directory.path().join("one");
     fs::write(&file, "one").unwrap();
     let mut setup = bench.setup("links", &shell("cat /up/x/one"));
-    setup.mounts.push(bind(&file, "/escape/one", false));
-    setup.mounts.push(bind(&file, "/up/x/one", false));
+    setup.mounts.push(bind(&file, "/escape/one", &[]));
+    setup.mounts.push(bind(&file, "/up/x/one", &[]));
     setup.process.cwd = "/escape/work".into();
     assert_eq!(output(&bench, &setup), "one");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
@@ -197,8 +192,8 @@ fn a_read_only_root_takes_no_writes_but_its_mounts_do() {
     setup.process.cwd = "/made/here".into();
     setup.mounts.push(Mount {
         target: "/run".into(),
-        kind: MountKind::Tmpfs { size_bytes: Some(1 << 20), mode: 0o755, options: vec!["noexec".into()] },
-        read_only: false,
+        kind: MountKind::new("tmpfs"),
+        options: Options::parse(["size=1m", "mode=755", "noexec"]),
     });
     assert_eq!(output(&bench, &setup), "/made/here\ntouch: /x: Read-only file system\nok\nok\n");
 }
@@ -272,12 +267,8 @@ fn later_mounts_of_the_host_appear_only_in_a_bind_that_wants_them() {
     let script =
         "until test -e /slave/later/x; do usleep 1000; done; test -e /private/later/x && exit 1; exit 0";
     let mut setup = bench.setup("slave", &shell(script));
-    for (target, propagation) in [("/slave", Propagation::Slave), ("/private", Propagation::Private)] {
-        setup.mounts.push(Mount {
-            target: target.into(),
-            kind: MountKind::Bind { source: volume.clone(), recursive: true, propagation },
-            read_only: false,
-        });
+    for (target, propagation) in [("/slave", "rslave"), ("/private", "rprivate")] {
+        setup.mounts.push(bind(&volume, target, &[propagation]));
     }
     let started = bench.start(&setup).unwrap();
     rustix::mount::mount(

@@ -8,7 +8,7 @@ use runtime::shim::wire::Request;
 fn limits_stand_in_the_group_and_can_be_changed() {
     let Some(bench) = bench() else { return };
     let mut setup = bench.setup("limits", &["sleep", "1000"]);
-    setup.cgroup.limits = Limits {
+    setup.cgroup.resources = (&Limits {
         memory_bytes: Some(64 << 20),
         memory_reservation_bytes: Some(32 << 20),
         cpu_quota_us: Some(50_000),
@@ -17,7 +17,8 @@ fn limits_stand_in_the_group_and_can_be_changed() {
         cpuset_cpus: Some("0".into()),
         pids: Some(50),
         ..Limits::default()
-    };
+    })
+        .into();
     setup.process.rlimits = vec![("nofile".into(), 100, 200)];
     let started = bench.start(&setup).unwrap();
     let group = bench.host.group(&setup.cgroup.path);
@@ -45,7 +46,8 @@ fn limits_stand_in_the_group_and_can_be_changed() {
 fn a_program_that_takes_too_much_memory_is_killed_and_said_to_be() {
     let Some(bench) = bench() else { return };
     let mut setup = bench.setup("hungry", &shell("x=a; while :; do x=$x$x; done"));
-    setup.cgroup.limits.memory_bytes = Some(16 << 20);
+    setup.cgroup.resources.memory.limit_bytes = Some(16 << 20);
+    setup.cgroup.resources.memory.swap = runtime::cgroup::resources::Swap::SameAgain;
     let started = bench.start(&setup).unwrap();
     let exit = bench.wait(&setup, &started).exit.unwrap();
     assert_eq!((exit.code, exit.oom_killed), (137, true));
@@ -56,7 +58,7 @@ fn a_fork_bomb_ends_at_the_limit() {
     let Some(bench) = bench() else { return };
     let mut setup =
         bench.setup("bomb", &shell("for i in $(seq 1 40); do sleep 1000 & done 2>&1; echo alive"));
-    setup.cgroup.limits.pids = Some(20);
+    setup.cgroup.resources.pids = Some(20);
     let started = bench.start(&setup).unwrap();
     let group = bench.host.group(&setup.cgroup.path);
     until("it said something or ended", || {
@@ -92,7 +94,7 @@ fn a_frozen_container_stands_still_and_can_be_killed() {
 fn a_limit_that_the_kernel_refuses_is_named_and_nothing_is_left() {
     let Some(bench) = bench() else { return };
     let mut setup = bench.setup("refused", &["true"]);
-    setup.cgroup.limits.cpuset_cpus = Some("4096".into());
+    setup.cgroup.resources.cpu.cpus = Some("4096".into());
     let message = bench.start(&setup).unwrap_err().to_string();
     assert!(message.contains("cpuset.cpus"), "{message}");
     assert!(!bench.host.group(&setup.cgroup.path).exists());

@@ -2,7 +2,7 @@
 
 use crate::bench::{bench, connect, shell, until};
 use runtime::Error;
-use runtime::setup::{Mount, MountKind, Namespace, Propagation, Root, Setup};
+use runtime::setup::{Mount, MountKind, Namespace, Options, Root, Setup};
 use runtime::shim::wire::{FailureKind, Reply, Request, Status};
 use std::fs;
 use std::io::BufRead;
@@ -90,12 +90,8 @@ fn a_setup_that_cannot_be_made_is_refused_with_its_object() {
     };
     let bind = Mount {
         target: "/x".into(),
-        kind: MountKind::Bind {
-            source: "/does/not/exist".into(),
-            recursive: true,
-            propagation: Propagation::Private,
-        },
-        read_only: false,
+        kind: MountKind::Bind { source: "/does/not/exist".into(), recursive: true },
+        options: Options::default(),
     };
     let message = refused(&|setup| setup.mounts.push(bind.clone()));
     assert_eq!(message, "open the bind source /does/not/exist: no such file or directory");
@@ -109,7 +105,7 @@ fn a_setup_that_cannot_be_made_is_refused_with_its_object() {
     assert!(message.contains("/no/net"), "{message}");
     let message = refused(&|setup| setup.process.rlimits = vec![("speed".into(), 1, 1)]);
     assert_eq!(message, r#""speed" is no resource limit"#);
-    let message = refused(&|setup| setup.process.capabilities = vec!["CAP_FLY".into()]);
+    let message = refused(&|setup| setup.process.capabilities.bounding = vec!["CAP_FLY".into()]);
     assert_eq!(message, r#""CAP_FLY" is no capability"#);
 }
 

@@ -4,8 +4,18 @@
 //! descriptor and makes it so. There is no image, no network and no service name in it, and nothing is looked
 //! up later: what is not here does not happen.
 
+mod mount;
+mod process;
+
+pub use mount::{IdRange, MapIds, Mount, MountKind, Options};
+pub use process::{
+    Capabilities, CpuAffinity, IoPriority, Listener, MemoryPolicy, Process, Scheduler, Seccomp,
+};
+
+pub use crate::cgroup::Resources;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+pub use sys::mount::{Attributes, Change, Passing};
 
 /// One container to be made and run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +28,11 @@ pub struct Setup {
     pub root: Root,
     /// Whether the root is mounted read-only.
     pub root_read_only: bool,
+    /// How mounts pass between the container's root and the host; privately where nothing is said.
+    pub root_passing: Option<Change>,
+    /// The root is only changed, not exchanged: a container could find its way out. For roots that cannot be exchanged
+    /// (an initial RAM disk).
+    pub no_pivot: bool,
     /// What is mounted over the root, in this order.
     pub mounts: Vec<Mount>,
     /// Which namespaces the container has and where they come from.
@@ -28,8 +43,12 @@ pub struct Setup {
     pub domainname: Option<String>,
     /// Kernel settings (`net.core.somaxconn` and the like), written inside the container's namespaces.
     pub sysctls: Vec<(String, String)>,
-    /// Devices to be made in `/dev` beside the default ones.
+    /// Devices of the host to be made in `/dev` beside the default ones.
     pub devices: Vec<Device>,
+    /// Device nodes to be made as they are described, which the host need not have.
+    pub nodes: Vec<NewNode>,
+    /// Whether `/dev` gets the nodes and links of every container though it is not mounted as one piece.
+    pub default_nodes: bool,
     /// All of the host's devices are shown and allowed (a privileged container).
     pub all_devices: bool,
     /// Paths hidden from the container; those that do not exist are passed over.
@@ -46,6 +65,34 @@ pub struct Setup {
     pub stdio: Stdio,
     /// The container's log; none where nothing is kept.
     pub log: Option<Log>,
+    /// Programs that are run on the way.
+    pub hooks: Hooks,
+    /// Who stays with it.
+    pub watch: Watch,
+}
+
+/// Who stays with a process once it is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watch {
+    /// A shim: it keeps the log, serves clients and tells how the process ended.
+    #[default]
+    Shim,
+    /// Whoever started it: the process has their standard streams and becomes their child, or that of the nearest process
+    /// above that takes orphans.
+    Caller(Handover),
+}
+
+/// What a process without a shim is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// It waits, all set up, until somebody connects to [`START`](crate::shim::wire::START) in its directory.
+    pub waits: bool,
+    /// The inherited descriptor of a connected socket to which the terminal's other end is sent.
+    pub console: Option<i32>,
+    /// As many descriptors, from 3 on, are the program's.
+    pub preserved: u32,
+    /// Who decides over calls that the filter leaves to somebody.
+    pub listener: Option<Listener>,
 }
 
 /// Where the root file system comes from.
@@ -59,65 +106,11 @@ pub enum Root {
         upper: PathBuf,
         /// The kernel's scratch directory on the same file system as `upper`.
         work: PathBuf,
+        /// Whether owners are shown through the mapping of the container's user namespace.
+        map_ids: bool,
     },
     /// A directory as it is.
     Directory(PathBuf),
-}
-
-/// One mount inside the root. The target is resolved inside the root and made where it is missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// The absolute path inside the container.
-    pub target: PathBuf,
-    /// What is mounted.
-    pub kind: MountKind,
-    /// Mounted read-only (recursively for a bind).
-    pub read_only: bool,
-}
-
-/// What a mount shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountKind {
-    /// A file or directory of the host, with everything mounted beneath it if `recursive`.
-    Bind {
-        /// The path on the host.
-        source: PathBuf,
-        /// Whether mounts beneath it come along.
-        recursive: bool,
-        /// How later mounts pass between host and container.
-        propagation: Propagation,
-    },
-    /// A file system in memory.
-    Tmpfs {
-        /// Its size, in bytes; none for the kernel's default of half the memory.
-        size_bytes: Option<u64>,
-        /// The mode of its root directory.
-        mode: u32,
-        /// Options besides: `noexec`, `nosuid`, `nodev`, `uid=1`, … as in mount(8).
-        options: Vec<String>,
-    },
-    /// `proc` of the container's process namespace.
-    Proc,
-    /// `sysfs`; writable only in a privileged container.
-    Sysfs,
-    /// `/dev` with its default nodes and links, `pts`, and `mqueue`; `shm` is a mount of its own.
-    Dev,
-    /// The container's view of the control groups.
-    Cgroup,
-    /// POSIX message queues.
-    Mqueue,
-}
-
-/// Mount propagation, mount_namespaces(7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Propagation {
-    /// Nothing passes.
-    #[default]
-    Private,
-    /// The host's later mounts appear in the container.
-    Slave,
-    /// Both ways.
-    Shared,
 }
 
 /// Where one namespace comes from.
@@ -134,9 +127,44 @@ pub enum Namespace {
     Path(PathBuf),
 }
 
-/// All namespaces of a container; its mount namespace is always new.
+/// The namespace of users, groups and capabilities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserNamespace {
+    /// The host's: none is made.
+    #[default]
+    Host,
+    /// A new one with these mappings.
+    New {
+        /// Users.
+        users: Vec<IdRange>,
+        /// Groups.
+        groups: Vec<IdRange>,
+    },
+    /// One that exists.
+    Existing(Namespace),
+}
+
+/// The clocks of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimeNamespace {
+    /// The host's: none is made.
+    #[default]
+    Host,
+    /// A new one whose clocks are ahead by these seconds and nanoseconds: `monotonic`, `boottime`.
+    New(Vec<(String, i64, u32)>),
+    /// One that exists.
+    Existing(Namespace),
+}
+
+/// All namespaces of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
+    /// Users, groups and capabilities.
+    pub user: UserNamespace,
+    /// Clocks.
+    pub time: TimeNamespace,
+    /// Mounts. In the host's own, the container's mounts are the host's too.
+    pub mount: Namespace,
     /// Processes.
     pub pid: Namespace,
     /// Network.
@@ -160,13 +188,68 @@ pub struct Device {
     pub access: String,
 }
 
-/// The control group of a container and its limits.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A device node that is made as it is described, mknod(2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewNode {
+    /// Where it appears.
+    pub target: PathBuf,
+    /// Its kind.
+    pub kind: NodeKind,
+    /// Its major and minor number; nothing for a pipe.
+    pub device: (u32, u32),
+    /// Its permissions.
+    pub mode: u32,
+    /// Its owner's number and its group's.
+    pub owner: (u32, u32),
+}
+
+/// The kind of a device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeKind {
+    /// Characters, unbuffered included.
+    Character,
+    /// Blocks.
+    Block,
+    /// A named pipe.
+    Pipe,
+}
+
+/// Programs that are run on the way of a container, in the order of the lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// What they are told on their standard input, as JSON: an object to which the process number and the status
+    /// are added.
+    pub state: String,
+    /// In the runtime's namespaces, once the container's exist and before its root does: `prestart`, then
+    /// `createRuntime`.
+    pub create_runtime: Vec<Hook>,
+    /// In the container's namespaces, before the root changes.
+    pub create_container: Vec<Hook>,
+    /// In the container, just before its program.
+    pub start_container: Vec<Hook>,
+}
+
+/// A program of the host that is run once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// Its arguments, its name first.
+    pub args: Vec<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// After so many seconds it is killed and has failed.
+    pub timeout_seconds: Option<u64>,
+}
+
+/// The control group of a container and what it is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     /// The path beneath each hierarchy's root, such as `bocage-1a2b3c4d/<id>`.
     pub path: PathBuf,
-    /// The limits.
-    pub limits: Limits,
+    /// Its limits. Where they say nothing of devices, those that every container has and those that the setup names are
+    /// allowed, and no other.
+    pub resources: Resources,
 }
 
 /// Limits as the kernel's control groups know them; none means unlimited.
@@ -194,48 +277,7 @@ pub struct Limits {
     pub pids: Option<u64>,
 }
 
-/// What runs in a container: its first process, or one that is added by exec.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Process {
-    /// The program and its arguments; the program is looked up in the container's `PATH`.
-    pub args: Vec<String>,
-    /// `NAME=value`; `HOME` is completed from the user's entry, `PATH` must be there.
-    pub env: Vec<String>,
-    /// The working directory, made where it is missing.
-    pub cwd: PathBuf,
-    /// `user`, `uid`, `user:group` … as in a Dockerfile's USER, looked up inside the root; empty is root.
-    pub user: String,
-    /// Groups besides, by name or number.
-    pub groups: Vec<String>,
-    /// Whether a pseudo-terminal is its standard input and output.
-    pub terminal: bool,
-    /// The terminal's first size: rows, columns.
-    pub size: Option<(u16, u16)>,
-    /// The capabilities it keeps (bounding, permitted, effective; inheritable stays empty), by name: `CAP_CHOWN`.
-    pub capabilities: Vec<String>,
-    /// Whether privileges can no longer be gained.
-    pub no_new_privileges: bool,
-    /// The system call filter.
-    pub seccomp: Seccomp,
-    /// Resource limits: name such as `nofile`, soft, hard (`u64::MAX` is unlimited).
-    pub rlimits: Vec<(String, u64, u64)>,
-    /// The adjustment of the out-of-memory score, where set.
-    pub oom_score_adj: Option<i32>,
-}
-
-/// The system call filter of a process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Seccomp {
-    /// The default profile (what Docker's default denies is denied), fitted to the capabilities that are kept.
-    #[default]
-    Default,
-    /// None.
-    Unconfined,
-    /// A profile in Docker's JSON form.
-    Profile(String),
-}
-
-/// Standard input and output.
+/// Standard input and output. Of a program that no shim stays with, they are those of whoever starts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stdio {
     /// Whether standard input is a pipe or terminal that clients may write to; `/dev/null` otherwise.
@@ -292,6 +334,8 @@ pub struct ExecSetup {
     pub process: Process,
     /// Where its output goes and its input comes from. There is no log.
     pub stdio: Stdio,
+    /// Who stays with it.
+    pub watch: Watch,
 }
 
 /// A process named so that another one with its number is not taken for it.
