@@ -80,7 +80,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["root", "demo"] => demo::as_root(),
         ["root", "bench", rest @ ..] => bench::as_root(rest),
         ["root", "vm-demo"] => vm::demo_as_root(),
-        ["root", "vm-test"] => vm::test_as_root(),
+        ["root", "vm-test", rest @ ..] => vm::test_as_root(rest),
         [] | ["help" | "--help" | "-h"] => {
             help();
             Ok(())

@@ -62,7 +62,7 @@ pub(crate) fn as_root() -> Result<()> {
         root: &root,
         disks: &[&disk],
         console: &folder.join("console.log"),
-        accelerators: &["tcg,thread=multi"],
+        accelerator: machine::SLOW,
         memory_mib: MEMORY_MIB,
         seconds_max: MACHINE_SECONDS_MAX,
     };

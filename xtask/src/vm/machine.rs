@@ -26,6 +26,9 @@ const DISK_SIZE: &str = "3G";
 const KERNEL_WORDS: &str =
     "root=/dev/vda rw console=ttyS0 cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1";
 
+/// QEMU makes the processor itself, which it can do everywhere.
+pub(super) const SLOW: &str = "tcg,thread=multi";
+
 /// What one boot is like.
 pub(super) struct Boot<'a> {
     /// The root, for its kernel and initial disk.
@@ -34,8 +37,8 @@ pub(super) struct Boot<'a> {
     pub(super) disks: &'a [&'a Path],
     /// Where the boot's messages go.
     pub(super) console: &'a Path,
-    /// What makes the processor, in QEMU's words; of several, the first that this machine can do.
-    pub(super) accelerators: &'a [&'a str],
+    /// What makes the processor, in QEMU's words.
+    pub(super) accelerator: &'a str,
     /// Memory, in MiB.
     pub(super) memory_mib: u32,
     /// The longest life of the machine.
@@ -116,13 +119,12 @@ pub(super) fn boot(machine: &Boot<'_>, mut line: impl FnMut(&str)) -> Result<()>
 fn words(machine: &Boot<'_>) -> Vec<String> {
     let seconds = machine.seconds_max.to_string();
     let mut words = vec!["--signal=KILL", &seconds, "qemu-system-x86_64"];
-    words.extend(machine.accelerators.iter().flat_map(|name| ["-accel", name]));
     let memory = machine.memory_mib.to_string();
     let (kernel, initial) = (machine.root.join("vmlinuz"), machine.root.join("initrd.img"));
     let (kernel, initial) = (kernel.to_string_lossy(), initial.to_string_lossy());
     #[rustfmt::skip]
     words.extend([
-        "-cpu", "max", "-machine", "q35", "-smp", "2", "-m", &memory,
+        "-accel", machine.accelerator, "-cpu", "max", "-machine", "q35", "-smp", "2", "-m", &memory,
         "-nodefaults", "-display", "none", "-no-reboot",
         "-kernel", &kernel, "-initrd", &initial, "-append", KERNEL_WORDS,
     ]);
