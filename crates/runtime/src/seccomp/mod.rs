@@ -3,15 +3,25 @@
 //! A filter depends on the profile and on the capabilities, of which a daemon sees few combinations. It is compiled in
 //! the daemon; the shim gets the finished program and only loads it.
 
+mod architecture;
 mod compile;
 mod default;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod json;
 mod profile;
 mod syscalls;
+#[cfg(any(test, fuzzing))]
+mod verify;
 
 use crate::setup::Seccomp;
-use compile::Architecture;
-use profile::Circumstances;
+use architecture::Architecture;
+use json::Circumstances;
+use profile::Profile;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::filter::Instruction;
 
@@ -24,12 +34,62 @@ pub enum Error {
     /// It is not JSON of the known form.
     #[error("the seccomp profile cannot be read")]
     Json(#[source] serde_json::Error),
-    /// An action is unknown, or asks for a listener, of which there is none.
+    /// An action is unknown.
     #[error("the seccomp profile has an action that is not supported: {action:?}")]
     Action {
         /// The action.
         action: String,
     },
+    /// An error number stands where it means nothing.
+    #[error("the seccomp profile gives an error number to {action}, which has none")]
+    Number {
+        /// The action.
+        action: String,
+    },
+    /// An architecture is unknown.
+    #[error("the seccomp profile has an unknown architecture: {name:?}")]
+    Architecture {
+        /// Its name.
+        name: String,
+    },
+    /// A flag is unknown.
+    #[error("the seccomp profile has an unknown flag: {flag:?}")]
+    Flag {
+        /// The flag.
+        flag: String,
+    },
+    /// A kernel version cannot be read.
+    #[error("the seccomp profile has a minKernel that is no version: {version:?}")]
+    Version {
+        /// What stands there.
+        version: String,
+    },
+    /// Two ways to say one thing.
+    #[error("the seccomp profile has both {one:?} and {other:?}: use one of them")]
+    Both {
+        /// The one.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// A rule names the empty string.
+    #[error("the seccomp profile has a rule for a call without a name")]
+    NoName,
+    /// Calls wait for a decision, and nobody is named who decides.
+    #[error("the seccomp profile uses SCMP_ACT_NOTIFY and has no listenerPath")]
+    NoListener,
+    /// Something is to be told to nobody.
+    #[error("the seccomp profile has listenerMetadata and no listenerPath")]
+    Metadata,
+    /// The listener could not be handed over: each call on the way would wait for it.
+    #[error("the seccomp profile has SCMP_ACT_NOTIFY as its default action, with which no container starts")]
+    NotifyAll,
+    /// The same, by the one call that the way always needs.
+    #[error("the seccomp profile has SCMP_ACT_NOTIFY for the call write, with which no container starts")]
+    NotifyWrite,
+    /// The shim loads the instructions of a filter and nothing else of it.
+    #[error("seccomp flags and listeners are not supported")]
+    NotLoaded,
     /// A comparison is unknown.
     #[error("the seccomp profile has an unknown comparison: {comparison:?}")]
     Comparison {
@@ -50,7 +110,27 @@ pub enum Error {
     },
 }
 
-type Kept = HashMap<(Seccomp, Vec<String>), Arc<Vec<Instruction>>>;
+/// Who decides on the calls whose verdict is to notify.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Listener {
+    /// The unix socket on which it waits for the descriptor.
+    pub path: PathBuf,
+    /// What it is told besides, of which nothing here knows the meaning.
+    pub metadata: String,
+}
+
+/// A finished filter.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    /// The program; an empty one where nothing is to be loaded.
+    pub(crate) instructions: Arc<Vec<Instruction>>,
+    /// The flags to load it with, among them [`sys::filter::FLAG_LISTENER`] exactly where there is a listener.
+    pub(crate) flags: u32,
+    /// Who gets the descriptor that loading gives.
+    pub(crate) listener: Option<Listener>,
+}
+
+type Kept = HashMap<(Seccomp, Vec<String>), Arc<Filter>>;
 
 /// Compiled filters.
 #[derive(Debug, Default)]
@@ -59,12 +139,21 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
-    /// The filter for a process with these capabilities; an empty one for none.
+    /// The program for a process with these capabilities, where it takes no more than a program; an empty one for none.
     pub(crate) fn get(
         &self,
         seccomp: &Seccomp,
         capabilities: &[String],
     ) -> Result<Arc<Vec<Instruction>>, Error> {
+        let filter = self.filter(seccomp, capabilities)?;
+        if filter.flags != 0 || filter.listener.is_some() {
+            return Err(Error::NotLoaded);
+        }
+        Ok(Arc::clone(&filter.instructions))
+    }
+
+    /// The filter for a process with these capabilities.
+    pub(crate) fn filter(&self, seccomp: &Seccomp, capabilities: &[String]) -> Result<Arc<Filter>, Error> {
         let key = (seccomp.clone(), capabilities.to_vec());
         // A panic elsewhere leaves whole entries: they can be used.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,17 +169,28 @@ impl Filters {
     }
 }
 
-fn build(seccomp: &Seccomp, capabilities: &[String]) -> Result<Vec<Instruction>, Error> {
+fn build(seccomp: &Seccomp, capabilities: &[String]) -> Result<Filter, Error> {
     let native = Architecture::NATIVE;
     let profile = match seccomp {
-        Seccomp::Unconfined => return Ok(Vec::new()),
+        Seccomp::Unconfined => return Ok(Filter::default()),
         Seccomp::Default => default::profile(capabilities),
-        Seccomp::Profile(text) => profile::parse(
-            text,
-            &Circumstances { capabilities, architecture: native.names(), kernel: kernel() },
-        )?,
+        Seccomp::Profile(text) => {
+            json::parse(text, &Circumstances { capabilities, native, kernel: kernel() })?
+        }
     };
-    compile::compile(&profile, native)
+    finish(profile, native)
+}
+
+/// The program, and what it is to be loaded with.
+fn finish(profile: Profile, native: Architecture) -> Result<Filter, Error> {
+    let instructions = Arc::new(compile::compile(&profile, native)?);
+    let (flags, listener) = if profile.notifies() {
+        (profile.flags | sys::filter::FLAG_LISTENER, profile.listener)
+    } else {
+        // The kernel wants no words about a listener where there is none.
+        (profile.flags & !sys::filter::FLAG_WAIT_KILLABLE, None)
+    };
+    Ok(Filter { instructions, flags, listener })
 }
 
 /// The running kernel's version.
