@@ -57,8 +57,9 @@ pub fn load_with(instructions: &[Instruction], flags: u32) -> Result<Option<Owne
     let program = Program { length: instructions.len() as u16, instructions: instructions.as_ptr() };
     let flags_long = libc::c_long::from(flags);
     // SAFETY: the program points to as many instructions as it says, which the kernel copies and verifies.
-    let given =
-        check(unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags_long, &raw const program) })?;
+    let given = check(unsafe {
+        libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags_long, &raw const program)
+    })?;
     if flags & FLAG_LISTENER == 0 {
         return Ok(None);
     }

@@ -153,10 +153,10 @@ impl Architecture {
     }
 
     /// Where the calls begin that are no newer than others, whatever their number.
-    pub(super) const fn own_calls_from(self) -> u32 {
+    pub(super) const fn own_calls_from(self) -> Option<u32> {
         match self {
-            Architecture::Arm => ARM_CALLS_FROM,
-            _ => u32::MAX,
+            Architecture::Arm => Some(ARM_CALLS_FROM),
+            _ => None,
         }
     }
 

@@ -19,7 +19,7 @@
 use super::Error;
 use super::architecture::{Architecture, X32_BIT};
 use super::profile::{Comparison, Condition, Profile, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sys::filter::{INSTRUCTIONS_MAX, Instruction};
 
 /// Operations of the classic BPF machine, linux/bpf_common.h.
@@ -114,7 +114,7 @@ fn rules(profile: &Profile, architecture: Architecture) -> BTreeMap<u32, Vec<Rul
 fn newest(profile: &Profile, architecture: Architecture) -> Option<u32> {
     let names = profile.entries.iter().flat_map(|entry| &entry.names);
     let numbers = names.filter_map(|name| architecture.number(name));
-    numbers.filter(|number| *number < architecture.own_calls_from()).max()
+    numbers.filter(|number| architecture.own_calls_from().is_none_or(|from| *number < from)).max()
 }
 
 /// What happens from one number on.
@@ -128,26 +128,25 @@ struct Range {
 fn calls(profile: &Profile, architecture: Architecture) -> Vec<Instruction> {
     let numbers = rules(profile, architecture);
     let newest = newest(profile, architecture);
+    let own_from = architecture.own_calls_from();
     let unnamed = |number: u32| {
-        let beyond = newest.is_some_and(|newest| number > newest);
-        vec![plain(RETURN, if beyond { profile.beyond() } else { profile.otherwise }.0)]
+        let newer = newest.is_some_and(|newest| number > newest) && own_from.is_none_or(|from| number < from);
+        if newer { profile.beyond() } else { profile.otherwise }
     };
-    let mut ranges = vec![Range { from: 0, code: unnamed(0) }];
-    for (number, rules) in &numbers {
-        add(&mut ranges, *number, leaf(rules, profile.otherwise, architecture.is_wide()));
-        add(&mut ranges, number + 1, unnamed(number + 1));
+    let around = numbers.keys().flat_map(|number| [*number, number + 1]);
+    let starts: BTreeSet<u32> = around.chain(own_from).chain([0]).collect();
+    let mut ranges: Vec<Range> = Vec::new();
+    for from in starts {
+        let code = match numbers.get(&from) {
+            Some(rules) => leaf(rules, unnamed(from), architecture.is_wide()),
+            None => vec![plain(RETURN, unnamed(from).0)],
+        };
+        // A range that says the same as the one before it is part of it.
+        if ranges.last().is_none_or(|last| last.code != code) {
+            ranges.push(Range { from, code });
+        }
     }
     search(&ranges)
-}
-
-/// Begins a range at `from`. One that is empty or says the same as the one before it vanishes.
-fn add(ranges: &mut Vec<Range>, from: u32, code: Vec<Instruction>) {
-    if ranges.last().is_some_and(|last| last.from == from) {
-        ranges.pop();
-    }
-    if ranges.last().is_none_or(|last| last.code != code) {
-        ranges.push(Range { from, code });
-    }
 }
 
 /// Halves the ranges until one is left.
@@ -238,7 +237,9 @@ fn high(comparison: Comparison, at: u32) -> Vec<Draft> {
     match comparison {
         Comparison::Equal(value) => vec![load, (IF_EQUAL, half(value), Go::On, Go::Fails)],
         Comparison::NotEqual(value) => vec![load, (IF_EQUAL, half(value), Go::On, Go::Holds)],
-        Comparison::Greater(value) | Comparison::GreaterOrEqual(value) => ordered(value, Go::Holds, Go::Fails),
+        Comparison::Greater(value) | Comparison::GreaterOrEqual(value) => {
+            ordered(value, Go::Holds, Go::Fails)
+        }
         Comparison::Less(value) | Comparison::LessOrEqual(value) => ordered(value, Go::Fails, Go::Holds),
         Comparison::MaskedEqual { mask, value } => {
             vec![load, (AND, half(mask), Go::On, Go::On), (IF_EQUAL, half(value), Go::On, Go::Fails)]

@@ -98,8 +98,7 @@ pub(super) fn parse(text: &str, circumstances: &Circumstances<'_>) -> Result<Pro
             continue;
         }
         let verdict = verdict(&entry.action, entry.errno_ret)?;
-        let conditions: Result<Vec<Condition>, Error> =
-            entry.args.iter().flatten().map(condition).collect();
+        let conditions: Result<Vec<Condition>, Error> = entry.args.iter().flatten().map(condition).collect();
         entries.extend(split(names(entry)?, conditions?, verdict));
     }
     let profile = Profile {

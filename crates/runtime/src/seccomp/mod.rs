@@ -203,6 +203,7 @@ fn kernel() -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
+    use super::profile::Verdict;
     use super::*;
 
     #[test]
@@ -228,10 +229,98 @@ mod tests {
         assert!(build(&Seccomp::Profile(text.to_owned()), &[]).is_ok());
     }
 
+    fn built(text: &str) -> Result<Filter, Error> {
+        build(&Seccomp::Profile(text.to_owned()), &[])
+    }
+
+    fn refused(text: &str) -> String {
+        built(text).unwrap_err().to_string()
+    }
+
     #[test]
     fn a_profile_that_cannot_be_kept_is_refused_with_the_reason() {
-        let refused = |text: &str| build(&Seccomp::Profile(text.to_owned()), &[]).unwrap_err().to_string();
         assert!(refused("{}").contains("cannot be read"));
-        assert!(refused(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#).contains("SCMP_ACT_NOTIFY"));
+        let with = |rest: &str| refused(&format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", {rest}}}"#));
+        for (rest, reason) in [
+            (r#""architectures": ["SCMP_ARCH_VAX"]"#, "SCMP_ARCH_VAX"),
+            (r#""flags": ["SECCOMP_FILTER_FLAG_NEW"]"#, "SECCOMP_FILTER_FLAG_NEW"),
+            (r#""listenerMetadata": "x""#, "listenerPath"),
+            (r#""defaultErrnoRet": 1"#, "SCMP_ACT_ALLOW"),
+            (r#""syscalls": [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]"#, "no listenerPath"),
+            (r#""syscalls": [{"names": [""], "action": "SCMP_ACT_LOG"}]"#, "without a name"),
+            (r#""syscalls": [{"name": "a", "names": ["b"], "action": "SCMP_ACT_LOG"}]"#, "both"),
+            (r#""syscalls": [{"name": "a", "action": "SCMP_ACT_NO"}]"#, "SCMP_ACT_NO"),
+            (
+                r#""syscalls": [{"name": "a", "action": "SCMP_ACT_LOG", "includes": {"minKernel": "x"}}]"#,
+                "minKernel",
+            ),
+            (
+                r#""architectures": ["SCMP_ARCH_X86"], "archMap": [{"architecture": "SCMP_ARCH_X86"}]"#,
+                "archMap",
+            ),
+        ] {
+            assert!(with(rest).contains(reason), "{rest}: {}", with(rest));
+        }
+    }
+
+    #[test]
+    fn a_listener_gets_what_can_be_handed_over() {
+        let with = |action: &str, name: &str| {
+            format!(
+                r#"{{"defaultAction": "{action}", "listenerPath": "/run/agent", "listenerMetadata": "m",
+                "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"],
+                "syscalls": [{{"names": ["{name}"], "action": "SCMP_ACT_NOTIFY"}}]}}"#
+            )
+        };
+        let filter = built(&with("SCMP_ACT_ALLOW", "mkdir")).unwrap();
+        assert_eq!(filter.flags, sys::filter::FLAG_LISTENER | sys::filter::FLAG_WAIT_KILLABLE);
+        let listener = Listener { path: "/run/agent".into(), metadata: "m".to_owned() };
+        assert_eq!(filter.listener, Some(listener));
+        assert!(refused(&with("SCMP_ACT_ALLOW", "write")).contains("write"));
+        assert!(refused(&with("SCMP_ACT_NOTIFY", "mkdir")).contains("default action"));
+    }
+
+    #[test]
+    fn a_listener_that_nothing_needs_is_left_aside() {
+        let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent",
+            "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_LOG"]}"#;
+        let filter = built(text).unwrap();
+        assert_eq!((filter.flags, filter.listener), (sys::filter::FLAG_LOG, None));
+    }
+
+    #[test]
+    fn what_takes_more_than_a_program_is_not_given_as_one() {
+        let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]}"#;
+        let error = Filters::default().get(&Seccomp::Profile(text.to_owned()), &[]).unwrap_err();
+        assert!(matches!(error, Error::NotLoaded));
+    }
+
+    #[test]
+    fn the_specifications_form_is_read_as_it_is_meant() {
+        let text = r#"{
+            "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+            "architectures": ["SCMP_ARCH_X32", "SCMP_ARCH_ARM", "SCMP_ARCH_S390X"],
+            "syscalls": [
+                {"names": ["chmod"], "action": "SCMP_ACT_ERRNO"},
+                {"names": ["chown"], "action": "SCMP_ACT_TRACE", "errnoRet": 7},
+                {"names": ["clone"], "action": "SCMP_ACT_ALLOW",
+                 "args": [{"index": 0, "value": 1, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}]}
+            ]
+        }"#;
+        let native = Architecture::X86_64;
+        let profile =
+            json::parse(text, &Circumstances { capabilities: &[], native, kernel: (6, 1) }).unwrap();
+        assert_eq!(profile.architectures, [Architecture::X32, Architecture::Arm]);
+        assert_eq!(profile.otherwise, Verdict::refuse(38));
+        let verdicts: Vec<Verdict> = profile.entries.iter().map(|entry| entry.verdict).collect();
+        assert_eq!(verdicts, [Verdict::refuse(1), Verdict::trace(7), Verdict::ALLOW]);
+        let masked = profile::Comparison::MaskedEqual { mask: 1, value: 1 };
+        assert_eq!(profile.entries[2].conditions[0].comparison, masked);
+    }
+
+    #[test]
+    fn bytes_that_are_no_profile_are_told_from_those_that_are() {
+        assert!(!fuzzing::check(b"\xff"));
+        assert!(fuzzing::check(br#"{"defaultAction": "SCMP_ACT_ALLOW"}"#));
     }
 }

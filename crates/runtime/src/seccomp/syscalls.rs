@@ -513,7 +513,8 @@ mod tests {
         let columns: [fn(&(&str, i16, i16, i16, i16, i16)) -> i16; 4] =
             [|call| call.1, |call| call.2, |call| call.3, |call| call.4];
         for column in columns {
-            let mut numbers: Vec<i16> = SYSTEM_CALLS.iter().map(column).filter(|number| *number >= 0).collect();
+            let mut numbers: Vec<i16> =
+                SYSTEM_CALLS.iter().map(column).filter(|number| *number >= 0).collect();
             numbers.sort_unstable();
             assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]));
         }

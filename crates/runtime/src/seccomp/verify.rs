@@ -92,42 +92,64 @@ pub(super) fn executed(code: &[Instruction], call: &Call) -> Verdict {
     }
 }
 
-/// What a profile says on a call, on a machine.
-pub(super) fn meant(profile: &Profile, native: Architecture, call: &Call) -> Verdict {
-    let is_x32 = call.architecture == Architecture::X86_64.audit() && call.number >= X32_BIT;
-    let Some(architecture) = native
-        .reported()
-        .iter()
-        .copied()
-        .find(|one| one.audit() == call.architecture && (*one == Architecture::X32) == is_x32)
-    else {
-        return Verdict::KILL_PROCESS;
-    };
-    if architecture != native && !profile.architectures.contains(&architecture) {
-        return if is_x32 { Verdict::NO_SUCH_CALL } else { Verdict::KILL_PROCESS };
-    }
-    let direct = names(architecture, call.number);
-    let through = behind(architecture, call);
-    let says_more = |entry: &&Entry| entry.verdict != profile.otherwise;
-    let has = |entry: &Entry, names: &[&str]| entry.names.iter().any(|name| names.contains(&name.as_str()));
-    let entries = || profile.entries.iter().filter(says_more);
-    if let Some(always) = entries().find(|entry| entry.conditions.is_empty() && has(entry, &direct)) {
-        return always.verdict;
-    }
-    let first = entries().find(|entry| {
-        let holds_all = |from: u8| {
-            let mut conditions = entry.conditions.iter().filter(|condition| condition.argument >= from);
-            conditions.all(|condition| holds(condition, architecture, call))
+/// What a profile says on a machine.
+pub(super) struct Meaning<'a> {
+    profile: &'a Profile,
+    native: Architecture,
+    /// The highest number that the profile names of each kind of calls, ARM's own calls left aside.
+    newest: Vec<Option<u32>>,
+}
+
+impl<'a> Meaning<'a> {
+    pub(super) fn new(profile: &'a Profile, native: Architecture) -> Meaning<'a> {
+        let named = || profile.entries.iter().flat_map(|entry| &entry.names);
+        let own = |name: &String| ARM_CALLS.iter().any(|own| own.0 == name);
+        let newest = |one: &Architecture| {
+            let of_all = named().filter(|name| *one != Architecture::Arm || !own(name));
+            of_all.filter_map(|name| one.number(name)).max()
         };
-        (has(entry, &direct) && holds_all(0)) || (has(entry, &through) && holds_all(1))
-    });
-    match first {
-        Some(entry) => entry.verdict,
-        None if is_newer(profile, architecture, call.number) && direct.is_empty() => profile.beyond(),
-        None => match is_newer(profile, architecture, call.number) && !is_named(profile, &direct) {
-            true => profile.beyond(),
-            false => profile.otherwise,
-        },
+        Meaning { profile, native, newest: native.reported().iter().map(newest).collect() }
+    }
+
+    /// What it says on a call.
+    pub(super) fn on(&self, call: &Call) -> Verdict {
+        let is_x32 = call.architecture == Architecture::X86_64.audit() && call.number >= X32_BIT;
+        let is_it =
+            |one: &Architecture| one.audit() == call.architecture && (*one == Architecture::X32) == is_x32;
+        let Some(at) = self.native.reported().iter().position(is_it) else {
+            return Verdict::KILL_PROCESS;
+        };
+        let architecture = self.native.reported()[at];
+        if architecture != self.native && !self.profile.architectures.contains(&architecture) {
+            return if is_x32 { Verdict::NO_SUCH_CALL } else { Verdict::KILL_PROCESS };
+        }
+        let is_own = architecture == Architecture::Arm && call.number >= 0x000f_0000;
+        let is_newer = self.newest[at].is_some_and(|newest| call.number > newest && !is_own);
+        match self.rule(architecture, call) {
+            Some(entry) => entry.verdict,
+            None if is_newer => self.profile.beyond(),
+            None => self.profile.otherwise,
+        }
+    }
+
+    /// The entry that decides on a call.
+    fn rule(&self, architecture: Architecture, call: &Call) -> Option<&Entry> {
+        let direct = names(architecture, call.number);
+        let through = behind(architecture, call);
+        let has =
+            |entry: &Entry, names: &[&str]| entry.names.iter().any(|name| names.contains(&name.as_str()));
+        let entries = || self.profile.entries.iter().filter(|entry| entry.verdict != self.profile.otherwise);
+        let always = entries().find(|entry| entry.conditions.is_empty() && has(entry, &direct));
+        always.or_else(|| {
+            entries().find(|entry| {
+                let holds_all = |from: u8| {
+                    let mut conditions =
+                        entry.conditions.iter().filter(|condition| condition.argument >= from);
+                    conditions.all(|condition| holds(condition, architecture, call))
+                };
+                (has(entry, &direct) && holds_all(0)) || (has(entry, &through) && holds_all(1))
+            })
+        })
     }
 }
 
@@ -161,18 +183,7 @@ fn behind(architecture: Architecture, call: &Call) -> Vec<&'static str> {
     calls.filter(|(_, value)| *value == wanted).map(|(name, _)| *name).collect()
 }
 
-fn is_named(profile: &Profile, names: &[&str]) -> bool {
-    profile.entries.iter().flat_map(|entry| &entry.names).any(|name| names.contains(&name.as_str()))
-}
-
-/// Whether the profile names calls, all of them with lower numbers, ARM's own calls left aside.
-fn is_newer(profile: &Profile, architecture: Architecture, number: u32) -> bool {
-    let named = profile.entries.iter().flat_map(|entry| &entry.names);
-    let of_all = |name: &&String| architecture != Architecture::Arm || ARM_CALLS.iter().all(|own| own.0 != *name);
-    let numbers: Vec<u32> = named.filter(of_all).filter_map(|name| architecture.number(name)).collect();
-    !numbers.is_empty() && numbers.iter().all(|named| *named < number)
-}
-
+/// Whether a condition holds, with as many bits as the architecture has.
 fn holds(condition: &Condition, architecture: Architecture, call: &Call) -> bool {
     let cut = |value: u64| if architecture.is_wide() { value } else { value & 0xffff_ffff };
     let argument = cut(call.arguments[usize::from(condition.argument)]);
