@@ -2,8 +2,11 @@
 //! asm-generic/unistd.h, and asm/unistd.h of ARM).
 
 /// Name, number on x86_64, i386, x32 (without its bit), aarch64 and ARM (EABI); `-1` where an architecture lacks it.
+pub(super) type Row = (&'static str, i16, i16, i16, i16, i16);
+
+/// Every call, in the order of the names.
 #[rustfmt::skip]
-pub(super) const SYSTEM_CALLS: &[(&str, i16, i16, i16, i16, i16)] = &[
+pub(super) const SYSTEM_CALLS: &[Row] = &[
     ("_llseek", -1, 140, -1, -1, 140),
     ("_newselect", -1, 142, -1, -1, 142),
     ("_sysctl", 156, 149, -1, -1, 149),
@@ -487,7 +490,7 @@ pub(super) const SYSTEM_CALLS: &[(&str, i16, i16, i16, i16, i16)] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::SYSTEM_CALLS;
+    use super::{Row, SYSTEM_CALLS};
 
     #[test]
     fn the_table_is_sorted_and_holds_the_c_librarys_numbers() {
@@ -510,8 +513,7 @@ mod tests {
 
     #[test]
     fn no_architecture_gives_a_number_twice() {
-        let columns: [fn(&(&str, i16, i16, i16, i16, i16)) -> i16; 4] =
-            [|call| call.1, |call| call.2, |call| call.3, |call| call.4];
+        let columns: [fn(&Row) -> i16; 4] = [|call| call.1, |call| call.2, |call| call.3, |call| call.4];
         for column in columns {
             let mut numbers: Vec<i16> =
                 SYSTEM_CALLS.iter().map(column).filter(|number| *number >= 0).collect();

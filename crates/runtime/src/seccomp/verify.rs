@@ -9,7 +9,7 @@ use super::compile::{
     AND, ARCHITECTURE, ARGUMENTS, IF_EQUAL, IF_GREATER, IF_GREATER_OR_EQUAL, JUMP, LOAD, NUMBER, RETURN,
 };
 use super::profile::{Comparison, Condition, Entry, Profile, Verdict};
-use super::syscalls::SYSTEM_CALLS;
+use super::syscalls::{Row, SYSTEM_CALLS};
 use sys::filter::{INSTRUCTIONS_MAX, Instruction};
 
 /// The size of `struct seccomp_data`, in bytes.
@@ -32,7 +32,7 @@ impl Call {
             8..ARGUMENTS => 0,
             _ => {
                 let argument = self.arguments[(offset - ARGUMENTS) as usize / 8];
-                if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+                if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
             }
         }
     }
@@ -47,7 +47,7 @@ pub(super) fn accepted(code: &[Instruction]) -> Result<(), String> {
         let behind = code.len() - at - 1;
         let Instruction { code: operation, yes, no, operand } = *instruction;
         let fine = match operation {
-            LOAD => operand % 4 == 0 && operand < DATA_BYTES,
+            LOAD => operand.is_multiple_of(4) && operand < DATA_BYTES,
             JUMP => (operand as usize) < behind,
             IF_EQUAL | IF_GREATER | IF_GREATER_OR_EQUAL => usize::from(yes.max(no)) < behind,
             AND | RETURN => true,
@@ -155,7 +155,7 @@ impl<'a> Meaning<'a> {
 
 /// The names of a number.
 fn names(architecture: Architecture, number: u32) -> Vec<&'static str> {
-    let numbered = |call: &&(&str, i16, i16, i16, i16, i16)| {
+    let numbered = |call: &&Row| {
         let (own, mark) = match architecture {
             Architecture::X86_64 => (call.1, 0),
             Architecture::I386 => (call.2, 0),
