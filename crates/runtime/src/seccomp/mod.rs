@@ -318,6 +318,42 @@ mod tests {
         assert_eq!(profile.entries[2].conditions[0].comparison, masked);
     }
 
+    /// Makes a folder under a filter, in a thread of its own: a filter stays for as long as its thread lives. Gives what
+    /// the kernel said to that; none where filters may not be loaded.
+    fn folder_made_under(text: &str) -> Option<rustix::io::Result<()>> {
+        let filter = built(text).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("folder");
+        let made = std::thread::spawn(move || {
+            sys::filter::load_with(&filter.instructions, filter.flags)?;
+            Ok::<_, rustix::io::Errno>(rustix::fs::mkdir(folder, rustix::fs::Mode::RWXU))
+        });
+        match made.join().unwrap() {
+            Ok(made) => Some(made),
+            Err(rustix::io::Errno::ACCESS) => {
+                println!("SKIP: filters may be loaded by root only");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_kernel_takes_a_program_for_every_architecture_and_does_what_it_says() {
+        let with = |action: &str| {
+            format!(
+                r#"{{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
+                "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_ARM", "SCMP_ARCH_PPC64LE"],
+                "syscalls": [{{"names": ["mkdir", "mkdirat", "socket", "semop"], {action}}}]}}"#
+            )
+        };
+        let refused = with(r#""action": "SCMP_ACT_ERRNO", "errnoRet": 18"#);
+        let Some(made) = folder_made_under(&refused) else { return };
+        assert_eq!(made, Err(rustix::io::Errno::XDEV));
+        let logged = with(r#""action": "SCMP_ACT_LOG""#);
+        assert_eq!(folder_made_under(&logged), Some(Ok(())));
+    }
+
     #[test]
     fn bytes_that_are_no_profile_are_told_from_those_that_are() {
         assert!(!fuzzing::check(b"\xff"));
