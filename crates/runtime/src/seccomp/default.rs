@@ -44,8 +44,12 @@ setuid32 setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack sign
 sigreturn socketcall socketpair splice stat stat64 statfs statfs64 statmount statx symlink symlinkat sync
 sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
 timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
-timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat utime utimensat
-utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev";
+timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat uretprobe utime
+utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev";
+
+/// Allowed besides: what only ARM has, and without which none of its programs start.
+const ALLOWED_ON_ARM: &str =
+    "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2";
 
 /// Allowed to the holders of a capability.
 const WITH_CAPABILITY: [(&str, &str); 14] = [
@@ -82,10 +86,11 @@ const EPERM: u16 = 1;
 /// The default profile for a process with these capabilities.
 pub(super) fn profile(capabilities: &[String]) -> Profile {
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
-    let mut entries = vec![entry(ALLOWED, Vec::new(), Verdict::ALLOW)];
+    let allowed = |names| entry(names, Vec::new(), Verdict::ALLOW);
+    let mut entries = vec![allowed(ALLOWED), allowed(ALLOWED_ON_ARM)];
     for (capability, names) in WITH_CAPABILITY {
         if has(capability) {
-            entries.push(entry(names, Vec::new(), Verdict::ALLOW));
+            entries.push(allowed(names));
         }
     }
     entries.push(entry("socket", vec![condition(0, Comparison::NotEqual(AF_VSOCK))], Verdict::ALLOW));
@@ -121,9 +126,10 @@ mod tests {
 
     #[test]
     fn every_name_is_a_system_call() {
-        let all = WITH_CAPABILITY.iter().map(|(_, names)| *names).chain([ALLOWED]);
+        let all = WITH_CAPABILITY.iter().map(|(_, names)| *names).chain([ALLOWED, ALLOWED_ON_ARM]);
         for name in all.flat_map(str::split_whitespace) {
-            assert!(SYSTEM_CALLS.iter().any(|call| call.0 == name), "{name}");
+            let on_arm = Architecture::Arm.number(name).is_some();
+            assert!(on_arm || SYSTEM_CALLS.iter().any(|call| call.0 == name), "{name}");
         }
     }
 }

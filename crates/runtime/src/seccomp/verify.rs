@@ -9,7 +9,8 @@ use super::compile::{
     AND, ARCHITECTURE, ARGUMENTS, IF_EQUAL, IF_GREATER, IF_GREATER_OR_EQUAL, JUMP, LOAD, NUMBER, RETURN,
 };
 use super::profile::{Comparison, Condition, Entry, Profile, Verdict};
-use super::syscalls::{Row, SYSTEM_CALLS};
+use super::syscalls::SYSTEM_CALLS;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sys::filter::{INSTRUCTIONS_MAX, Instruction};
 
 /// The size of `struct seccomp_data`, in bytes.
@@ -96,36 +97,58 @@ pub(super) fn executed(code: &[Instruction], call: &Call) -> Verdict {
 pub(super) struct Meaning<'a> {
     profile: &'a Profile,
     native: Architecture,
-    /// The highest number that the profile names of each kind of calls, ARM's own calls left aside.
-    newest: Vec<Option<u32>>,
+    kinds: Vec<Kind>,
+    /// The entries of each name by their places, those that say what the profile says otherwise left aside.
+    places: HashMap<&'a str, Vec<usize>>,
+}
+
+/// One kind of calls of a machine.
+struct Kind {
+    architecture: Architecture,
+    /// The names of each number.
+    names: BTreeMap<u32, Vec<&'static str>>,
+    /// The highest number that the profile names, ARM's own calls left aside.
+    newest: Option<u32>,
 }
 
 impl<'a> Meaning<'a> {
     pub(super) fn new(profile: &'a Profile, native: Architecture) -> Meaning<'a> {
         let named = || profile.entries.iter().flat_map(|entry| &entry.names);
         let own = |name: &String| ARM_CALLS.iter().any(|own| own.0 == name);
-        let newest = |one: &Architecture| {
-            let of_all = named().filter(|name| *one != Architecture::Arm || !own(name));
-            of_all.filter_map(|name| one.number(name)).max()
+        let kind = |architecture: &Architecture| {
+            let of_all = named().filter(|name| *architecture != Architecture::Arm || !own(name));
+            Kind {
+                architecture: *architecture,
+                names: names(*architecture),
+                newest: of_all.filter_map(|name| architecture.number(name)).max(),
+            }
         };
-        Meaning { profile, native, newest: native.reported().iter().map(newest).collect() }
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, entry) in profile.entries.iter().enumerate() {
+            for name in entry.names.iter().filter(|_| entry.verdict != profile.otherwise) {
+                places.entry(name).or_default().push(place);
+            }
+        }
+        Meaning { profile, native, kinds: native.reported().iter().map(kind).collect(), places }
     }
 
     /// What it says on a call.
     pub(super) fn on(&self, call: &Call) -> Verdict {
         let is_x32 = call.architecture == Architecture::X86_64.audit() && call.number >= X32_BIT;
-        let is_it =
-            |one: &Architecture| one.audit() == call.architecture && (*one == Architecture::X32) == is_x32;
-        let Some(at) = self.native.reported().iter().position(is_it) else {
+        let is_it = |kind: &&Kind| {
+            kind.architecture.audit() == call.architecture
+                && (kind.architecture == Architecture::X32) == is_x32
+        };
+        let Some(kind) = self.kinds.iter().find(is_it) else {
             return Verdict::KILL_PROCESS;
         };
-        let architecture = self.native.reported()[at];
+        let architecture = kind.architecture;
         if architecture != self.native && !self.profile.architectures.contains(&architecture) {
             return if is_x32 { Verdict::NO_SUCH_CALL } else { Verdict::KILL_PROCESS };
         }
         let is_own = architecture == Architecture::Arm && call.number >= 0x000f_0000;
-        let is_newer = self.newest[at].is_some_and(|newest| call.number > newest && !is_own);
-        match self.rule(architecture, call) {
+        let is_newer = kind.newest.is_some_and(|newest| call.number > newest && !is_own);
+        match self.rule(kind, call) {
             Some(entry) => entry.verdict,
             None if is_newer => self.profile.beyond(),
             None => self.profile.otherwise,
@@ -133,54 +156,59 @@ impl<'a> Meaning<'a> {
     }
 
     /// The entry that decides on a call.
-    fn rule(&self, architecture: Architecture, call: &Call) -> Option<&Entry> {
-        let direct = names(architecture, call.number);
-        let through = behind(architecture, call);
-        let has =
-            |entry: &Entry, names: &[&str]| entry.names.iter().any(|name| names.contains(&name.as_str()));
-        let entries = || self.profile.entries.iter().filter(|entry| entry.verdict != self.profile.otherwise);
-        let always = entries().find(|entry| entry.conditions.is_empty() && has(entry, &direct));
-        always.or_else(|| {
-            entries().find(|entry| {
-                let holds_all = |from: u8| {
-                    let mut conditions =
-                        entry.conditions.iter().filter(|condition| condition.argument >= from);
-                    conditions.all(|condition| holds(condition, architecture, call))
-                };
-                (has(entry, &direct) && holds_all(0)) || (has(entry, &through) && holds_all(1))
-            })
-        })
+    fn rule(&self, kind: &Kind, call: &Call) -> Option<&Entry> {
+        let names = kind.names.get(&call.number).map(Vec::as_slice).unwrap_or_default();
+        let direct = self.entries(names, 0);
+        let through = self.entries(&behind(kind.architecture, names, call.arguments[0]), 1);
+        let always = direct.clone().find(|(_, entry, _)| entry.conditions.is_empty());
+        let holds_all = |(_, entry, from): &(usize, &Entry, u8)| {
+            let mut conditions = entry.conditions.iter().filter(|condition| condition.argument >= *from);
+            conditions.all(|condition| holds(condition, kind.architecture, call))
+        };
+        let first =
+            || direct.clone().chain(through.clone()).filter(holds_all).min_by_key(|(place, ..)| *place);
+        always.or_else(first).map(|(_, entry, _)| entry)
+    }
+
+    /// The entries of some names, with their places, and with the first argument that their conditions are about.
+    fn entries(&self, names: &[&str], from: u8) -> std::vec::IntoIter<(usize, &Entry, u8)> {
+        let places: BTreeSet<usize> =
+            names.iter().filter_map(|name| self.places.get(name)).flatten().copied().collect();
+        let entry = |place| (place, &self.profile.entries[place], from);
+        places.into_iter().map(entry).collect::<Vec<_>>().into_iter()
     }
 }
 
-/// The names of a number.
-fn names(architecture: Architecture, number: u32) -> Vec<&'static str> {
-    let numbered = |call: &&Row| {
-        let (own, mark) = match architecture {
-            Architecture::X86_64 => (call.1, 0),
-            Architecture::I386 => (call.2, 0),
-            Architecture::X32 => (call.3, X32_BIT),
-            Architecture::Aarch64 => (call.4, 0),
-            Architecture::Arm => (call.5, 0),
+/// The names of every number, as the kernel reports it.
+fn names(architecture: Architecture) -> BTreeMap<u32, Vec<&'static str>> {
+    let mut names: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for (name, x86_64, i386, x32, aarch64, arm) in SYSTEM_CALLS {
+        let (number, mark) = match architecture {
+            Architecture::X86_64 => (x86_64, 0),
+            Architecture::I386 => (i386, 0),
+            Architecture::X32 => (x32, X32_BIT),
+            Architecture::Aarch64 => (aarch64, 0),
+            Architecture::Arm => (arm, 0),
         };
-        own >= 0 && (own as u32) ^ mark == number
-    };
-    let mut names: Vec<&str> = SYSTEM_CALLS.iter().filter(numbered).map(|call| call.0).collect();
+        if let Ok(number) = u32::try_from(*number) {
+            names.entry(mark | number).or_default().push(name);
+        }
+    }
     if architecture == Architecture::Arm {
-        names.extend(ARM_CALLS.iter().filter(|own| own.1 == number).map(|own| own.0));
+        for (name, number) in ARM_CALLS {
+            names.entry(number).or_default().push(name);
+        }
     }
     names
 }
 
 /// The call that is made through one that stands for many.
-fn behind(architecture: Architecture, call: &Call) -> Vec<&'static str> {
+fn behind(architecture: Architecture, outer: &[&str], first: u64) -> Vec<&'static str> {
     if architecture != Architecture::I386 {
         return Vec::new();
     }
-    let outer = names(architecture, call.number);
     let calls = MULTIPLEXED.iter().filter(|(name, _)| outer.contains(name)).flat_map(|(_, calls)| *calls);
-    let wanted = call.arguments[0] & MULTIPLEXED_MASK;
-    calls.filter(|(_, value)| *value == wanted).map(|(name, _)| *name).collect()
+    calls.filter(|(_, value)| *value == first & MULTIPLEXED_MASK).map(|(name, _)| *name).collect()
 }
 
 /// Whether a condition holds, with as many bits as the architecture has.
