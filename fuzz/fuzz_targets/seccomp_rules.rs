@@ -36,9 +36,30 @@ const OPERATIONS: [&str; 7] = [
 ];
 /// Neighbours by number, calls that are made through others, calls that few architectures have, and one that none has.
 const CALLS: [&str; 24] = [
-    "read", "write", "open", "close", "execve", "ioctl", "rt_sigaction", "pwritev2", "socket", "bind", "send", "recv",
-    "accept", "socketcall", "semop", "shmat", "ipc", "cacheflush", "set_tls", "get_tls", "clone3", "file_setattr",
-    "listns", "no_such_call",
+    "read",
+    "write",
+    "open",
+    "close",
+    "execve",
+    "ioctl",
+    "rt_sigaction",
+    "pwritev2",
+    "socket",
+    "bind",
+    "send",
+    "recv",
+    "accept",
+    "socketcall",
+    "semop",
+    "shmat",
+    "ipc",
+    "cacheflush",
+    "set_tls",
+    "get_tls",
+    "clone3",
+    "file_setattr",
+    "listns",
+    "no_such_call",
 ];
 
 #[derive(Arbitrary, Debug)]
