@@ -10,6 +10,7 @@
 //! | `demo` | the main job with a real web server ([`demo`]) |
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
+//! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
 //!
 //! Flow: a command runs as the user who typed it for as long as it builds, and starts itself again through `sudo` for what
 //! needs root ([`shell::as_root`]), so that nothing in the target folder but the images belongs to root.
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 9] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -48,6 +49,7 @@ const COMMANDS: [(&str, &str); 8] = [
     ("demo", "publish three nginx containers, kill one, kill the daemon, clean up"),
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
+    ("vm-test", "boot one with control groups v2 alone and run tests there"),
 ];
 
 fn main() -> ExitCode {
@@ -71,12 +73,14 @@ fn run(words: &[&str]) -> Result<()> {
         ["test", rest @ ..] => test::run(rest),
         ["demo"] => demo::run(),
         ["bench", "start", rest @ ..] => bench::run(rest),
-        ["vm-demo"] => vm::run(),
+        ["vm-demo"] => vm::demo(),
+        ["vm-test", rest @ ..] => vm::test(rest),
         // The halves of the commands above that need root; see `shell::as_root`.
         ["root", "images"] => images::make(),
         ["root", "demo"] => demo::as_root(),
         ["root", "bench", rest @ ..] => bench::as_root(rest),
-        ["root", "vm-demo"] => vm::as_root(),
+        ["root", "vm-demo"] => vm::demo_as_root(),
+        ["root", "vm-test", rest @ ..] => vm::test_as_root(rest),
         [] | ["help" | "--help" | "-h"] => {
             help();
             Ok(())

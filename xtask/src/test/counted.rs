@@ -13,22 +13,22 @@ const SHOWN_LINES_MAX: usize = 60;
 const SLOW: Duration = Duration::from_secs(10);
 
 /// How one test ended.
-pub(super) struct Outcome {
-    pub(super) end: End,
-    pub(super) time: Duration,
+pub(crate) struct Outcome {
+    pub(crate) end: End,
+    pub(crate) time: Duration,
     /// What the test printed.
-    pub(super) said: String,
+    pub(crate) said: String,
 }
 
 /// The three ways a test ends; two of them with a reason.
-pub(super) enum End {
+pub(crate) enum End {
     Passed,
     Failed(String),
     Skipped(String),
 }
 
 /// Says how one test ended, if it is worth a line now.
-pub(super) fn tell(name: &str, outcome: &Outcome) {
+pub(crate) fn tell(name: &str, outcome: &Outcome) {
     let seconds = outcome.time.as_secs_f64();
     match &outcome.end {
         End::Passed if outcome.time < SLOW => {}
@@ -39,7 +39,7 @@ pub(super) fn tell(name: &str, outcome: &Outcome) {
 }
 
 /// Prints the failures, the reasons of the skips and the last line, and fails where a test failed.
-pub(super) fn report(outcomes: &BTreeMap<String, Outcome>, time: Duration) -> Result<()> {
+pub(crate) fn report(outcomes: &BTreeMap<String, Outcome>, time: Duration) -> Result<()> {
     let mut failed = 0_usize;
     let mut skips: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, outcome) in outcomes {

@@ -7,8 +7,8 @@
 //!
 //! Absent on purpose: retries. A test that fails now and then is broken.
 
-mod counted;
-mod one;
+pub(crate) mod counted;
+pub(crate) mod one;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,16 +39,16 @@ const WORKERS_MIN: usize = 4;
 
 /// One test: where it lives and what it is called.
 #[derive(Debug, Clone)]
-struct Test {
+pub(crate) struct Test {
     /// The program that holds it.
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     /// The folder it runs in, that of its package.
     folder: PathBuf,
     /// Its package and target, `images::unpack`.
     place: String,
-    name: String,
+    pub(crate) name: String,
     /// Marked `#[ignore]`: listed and counted, not run.
-    is_ignored: bool,
+    pub(crate) is_ignored: bool,
 }
 
 /// Installs, builds and runs; with words, only the tests whose full name holds one of them.
@@ -56,7 +56,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     packages()?;
     let binary = product::build()?;
     images::ensure()?;
-    let tests: Vec<Test> = collect()?
+    let tests: Vec<Test> = collect(&["--workspace"])?
         .into_iter()
         .filter(|test| words.is_empty() || words.iter().any(|word| test.full_name().contains(word)))
         .collect();
@@ -86,11 +86,11 @@ fn packages() -> Result<()> {
     Ok(())
 }
 
-/// Builds the tests and asks each program for its list.
-fn collect() -> Result<Vec<Test>> {
+/// Builds the tests of some packages, named as cargo wants it, and asks each program for its list.
+pub(crate) fn collect(packages: &[&str]) -> Result<Vec<Test>> {
     say::step("building the tests");
-    let mut build =
-        shell::cargo(&["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    let words = ["test", "--no-run", "--message-format=json-render-diagnostics"];
+    let mut build = shell::cargo(&[&words, packages].concat());
     build.stderr(std::process::Stdio::inherit());
     let said = shell::output(&mut build)?;
     let mut tests = Vec::new();
@@ -165,7 +165,8 @@ impl Test {
         self.name.starts_with("resources::")
     }
 
-    fn full_name(&self) -> String {
+    /// Its place and name.
+    pub(crate) fn full_name(&self) -> String {
         format!("{}::{}", self.place, self.name)
     }
 }

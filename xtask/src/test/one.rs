@@ -49,12 +49,18 @@ pub(super) fn run(test: &Test, binary: &Path) -> Outcome {
     };
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let said = said.into_owned();
-    let end = match output.status.code() {
-        Some(0) => skip_reason(&said).map_or(End::Passed, End::Skipped),
-        Some(TIMED_OUT) => End::Failed(format!("ran for more than {TEST_TIMEOUT_SECONDS} s")),
-        _ => End::Failed(output.status.to_string()),
-    };
+    let how = output.status.to_string();
+    let end = end_of(output.status.code(), &how, &said, TEST_TIMEOUT_SECONDS);
     Outcome { end, time, said }
+}
+
+/// How a test ended, by the exit code of timeout(1) above it and by what it printed.
+pub(crate) fn end_of(code: Option<i32>, how: &str, said: &str, seconds_max: u64) -> End {
+    match code {
+        Some(0) => skip_reason(said).map_or(End::Passed, End::Skipped),
+        Some(TIMED_OUT) => End::Failed(format!("ran for more than {seconds_max} s")),
+        _ => End::Failed(how.to_owned()),
+    }
 }
 
 /// Why a test that passed says that it could not run.

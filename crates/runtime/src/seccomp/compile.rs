@@ -2,91 +2,47 @@
 //!
 //! ```text
 //! architecture? ── native ──> number ── binary search ──> verdict
-//!       │                                    └─ calls with conditions ──> each rule in turn ──> verdict
+//!       │                        │           └─ calls with conditions ──> each rule in turn ──> verdict
+//!       │                        └── of x32 ──> the same with its own numbers, or "function not implemented"
 //!       ├── 32-bit of the family ──> the same with its own numbers
 //!       └── anything else ──> the process is killed
 //! ```
 //!
 //! The search is over ranges of numbers with the same verdict, so that a call costs about eight comparisons, and the
-//! kernel, which tries each number once when it loads a filter, is done quickly. A call of the x32 family (bit 30
-//! set) is said not to exist.
+//! kernel, which tries each number once when it loads a filter, is done quickly.
+//!
+//! What a profile means is what runc and libseccomp make of it, with three exceptions. A call of an architecture that is
+//! not listed kills the process and not its thread alone: the rest of a program whose thread has vanished is of no use to
+//! anyone. A call of x32 that is not listed does not exist, which is what most kernels say of it. Rules with conditions
+//! that overlap are tried in the order in which they stand, where libseccomp's order is its own affair.
 
 use super::Error;
-use super::profile::{Comparison, Condition, Entry, Profile, Verdict};
-use super::syscalls::SYSTEM_CALLS;
+use super::architecture::{Architecture, X32_BIT};
+use super::profile::{Comparison, Condition, Profile, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
 use sys::filter::{INSTRUCTIONS_MAX, Instruction};
 
 /// Operations of the classic BPF machine, linux/bpf_common.h.
-const LOAD: u16 = 0x20;
-const AND: u16 = 0x54;
-const JUMP: u16 = 0x05;
-const IF_EQUAL: u16 = 0x15;
-const IF_GREATER: u16 = 0x25;
-const IF_GREATER_OR_EQUAL: u16 = 0x35;
-const RETURN: u16 = 0x06;
+pub(super) const LOAD: u16 = 0x20;
+pub(super) const AND: u16 = 0x54;
+pub(super) const JUMP: u16 = 0x05;
+pub(super) const IF_EQUAL: u16 = 0x15;
+pub(super) const IF_GREATER: u16 = 0x25;
+pub(super) const IF_GREATER_OR_EQUAL: u16 = 0x35;
+pub(super) const RETURN: u16 = 0x06;
 
 /// Offsets in `struct seccomp_data`.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const ARGUMENTS: u32 = 16;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCHITECTURE: u32 = 4;
+pub(super) const ARGUMENTS: u32 = 16;
 
-/// Bit 30 marks a call of the x32 family.
-const X32: u32 = 0x4000_0000;
-/// The answer to one: "Function not implemented".
-const NO_SUCH_CALL: Verdict = Verdict::refuse(38);
-
-/// An architecture whose calls are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Architecture {
-    X86_64,
-    I386,
-    Aarch64,
-}
-
-impl Architecture {
-    /// The one this program was built for.
-    pub(super) const NATIVE: Architecture =
-        if cfg!(target_arch = "aarch64") { Architecture::Aarch64 } else { Architecture::X86_64 };
-
-    /// `AUDIT_ARCH` of linux/audit.h.
-    const fn audit(self) -> u32 {
-        match self {
-            Architecture::X86_64 => 0xc000_003e,
-            Architecture::I386 => 0x4000_0003,
-            Architecture::Aarch64 => 0xc000_00b7,
-        }
-    }
-
-    /// Go's name and libseccomp's.
-    pub(super) const fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Architecture::X86_64 => ("amd64", "SCMP_ARCH_X86_64"),
-            Architecture::I386 => ("386", "SCMP_ARCH_X86"),
-            Architecture::Aarch64 => ("arm64", "SCMP_ARCH_AARCH64"),
-        }
-    }
-
-    fn number(self, name: &str) -> Option<u32> {
-        let at = SYSTEM_CALLS.binary_search_by_key(&name, |call| call.0).ok()?;
-        let (_, x86_64, i386, aarch64) = SYSTEM_CALLS[at];
-        let number = match self {
-            Architecture::X86_64 => x86_64,
-            Architecture::I386 => i386,
-            Architecture::Aarch64 => aarch64,
-        };
-        u32::try_from(number).ok()
-    }
-}
-
-/// Compiles a profile for an architecture and, where the profile wants it, the 32-bit one of its family.
+/// Compiles a profile for a machine.
 pub(super) fn compile(profile: &Profile, native: Architecture) -> Result<Vec<Instruction>, Error> {
+    let families = profile.families(native);
     let mut code = vec![plain(LOAD, ARCHITECTURE)];
-    let mut families = vec![native];
-    if native == Architecture::X86_64 && profile.compatible {
-        families.push(Architecture::I386);
-    }
-    for family in families {
-        let block = calls(profile, family);
+    // x32 has no name of its own to the kernel: its code stands within that of x86_64.
+    for family in families.iter().filter(|family| **family != Architecture::X32) {
+        let block = block(profile, *family, families.contains(&Architecture::X32));
         code.push(branch(IF_EQUAL, family.audit(), 1, 0));
         code.push(plain(JUMP, block.len() as u32));
         code.extend(block);
@@ -98,12 +54,67 @@ pub(super) fn compile(profile: &Profile, native: Architecture) -> Result<Vec<Ins
     Ok(code)
 }
 
+/// The code for all that the kernel reports under one name.
+fn block(profile: &Profile, family: Architecture, with_x32: bool) -> Vec<Instruction> {
+    let mut code = vec![plain(LOAD, NUMBER)];
+    let own = calls(profile, family);
+    if family != Architecture::X86_64 {
+        code.extend(own);
+        return code;
+    }
+    code.push(branch(IF_GREATER_OR_EQUAL, X32_BIT, 0, 1));
+    code.push(plain(JUMP, own.len() as u32));
+    code.extend(own);
+    match with_x32 {
+        true => code.extend(calls(profile, Architecture::X32)),
+        false => code.push(plain(RETURN, Verdict::NO_SUCH_CALL.0)),
+    }
+    code
+}
+
 const fn plain(code: u16, operand: u32) -> Instruction {
     Instruction { code, yes: 0, no: 0, operand }
 }
 
 const fn branch(code: u16, operand: u32, yes: u8, no: u8) -> Instruction {
     Instruction { code, yes, no, operand }
+}
+
+/// The verdict on one call where all conditions hold.
+struct Rule {
+    conditions: Vec<Condition>,
+    verdict: Verdict,
+}
+
+/// The rules of every number that the profile names, those that say no more than it says otherwise left aside.
+fn rules(profile: &Profile, architecture: Architecture) -> BTreeMap<u32, Vec<Rule>> {
+    let mut numbers: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
+    for entry in &profile.entries {
+        let redundant = entry.verdict == profile.otherwise;
+        for name in &entry.names {
+            if let Some(number) = architecture.number(name) {
+                let rules = numbers.entry(number).or_default();
+                if !redundant {
+                    rules.push(Rule { conditions: entry.conditions.clone(), verdict: entry.verdict });
+                }
+            }
+            if let Some((number, comparison)) = architecture.multiplexed(name).filter(|_| !redundant) {
+                // The first argument says which call it is, and no longer what the call's own first one is.
+                let others = entry.conditions.iter().filter(|condition| condition.argument != 0);
+                let conditions = [Condition { argument: 0, comparison }].into_iter().chain(others.copied());
+                let rule = Rule { conditions: conditions.collect(), verdict: entry.verdict };
+                numbers.entry(number).or_default().push(rule);
+            }
+        }
+    }
+    numbers
+}
+
+/// The highest number that the profile names.
+fn newest(profile: &Profile, architecture: Architecture) -> Option<u32> {
+    let names = profile.entries.iter().flat_map(|entry| &entry.names);
+    let numbers = names.filter_map(|name| architecture.number(name));
+    numbers.filter(|number| architecture.own_calls_from().is_none_or(|from| *number < from)).max()
 }
 
 /// What happens from one number on.
@@ -113,41 +124,29 @@ struct Range {
     code: Vec<Instruction>,
 }
 
-/// The code for one architecture's calls. It returns on every path.
+/// The code for one architecture's calls, with the number loaded. It returns on every path.
 fn calls(profile: &Profile, architecture: Architecture) -> Vec<Instruction> {
-    let otherwise = vec![plain(RETURN, profile.otherwise.0)];
-    let mut numbers: Vec<(u32, Vec<&Entry>)> = Vec::new();
-    for entry in &profile.entries {
-        for number in entry.names.iter().filter_map(|name| architecture.number(name)) {
-            match numbers.iter_mut().find(|(known, _)| *known == number) {
-                Some((_, entries)) => entries.push(entry),
-                None => numbers.push((number, vec![entry])),
-            }
+    let numbers = rules(profile, architecture);
+    let newest = newest(profile, architecture);
+    let own_from = architecture.own_calls_from();
+    let unnamed = |number: u32| {
+        let newer = newest.is_some_and(|newest| number > newest) && own_from.is_none_or(|from| number < from);
+        if newer { profile.beyond() } else { profile.otherwise }
+    };
+    let around = numbers.keys().flat_map(|number| [*number, number + 1]);
+    let starts: BTreeSet<u32> = around.chain(own_from).chain([0]).collect();
+    let mut ranges: Vec<Range> = Vec::new();
+    for from in starts {
+        let code = match numbers.get(&from) {
+            Some(rules) => leaf(rules, unnamed(from), architecture.is_wide()),
+            None => vec![plain(RETURN, unnamed(from).0)],
+        };
+        // A range that says the same as the one before it is part of it.
+        if ranges.last().is_none_or(|last| last.code != code) {
+            ranges.push(Range { from, code });
         }
     }
-    numbers.sort_by_key(|(number, _)| *number);
-    let mut ranges = vec![Range { from: 0, code: otherwise.clone() }];
-    for (number, entries) in numbers {
-        add(&mut ranges, number, leaf(&entries, profile.otherwise));
-        add(&mut ranges, number + 1, otherwise.clone());
-    }
-    let mut code = vec![plain(LOAD, NUMBER)];
-    if architecture == Architecture::X86_64 {
-        code.push(branch(IF_GREATER_OR_EQUAL, X32, 0, 1));
-        code.push(plain(RETURN, NO_SUCH_CALL.0));
-    }
-    code.extend(search(&ranges));
-    code
-}
-
-/// Begins a range at `from`. One that is empty or says the same as the one before it vanishes.
-fn add(ranges: &mut Vec<Range>, from: u32, code: Vec<Instruction>) {
-    if ranges.last().is_some_and(|last| last.from == from) {
-        ranges.pop();
-    }
-    if ranges.last().is_none_or(|last| last.code != code) {
-        ranges.push(Range { from, code });
-    }
+    search(&ranges)
 }
 
 /// Halves the ranges until one is left.
@@ -174,14 +173,11 @@ fn search(ranges: &[Range]) -> Vec<Instruction> {
 }
 
 /// The code for one call: its rules in turn. A rule without conditions is the last word on it.
-fn leaf(entries: &[&Entry], otherwise: Verdict) -> Vec<Instruction> {
-    if let Some(always) = entries.iter().find(|entry| entry.conditions.is_empty()) {
+fn leaf(rules: &[Rule], otherwise: Verdict, wide: bool) -> Vec<Instruction> {
+    if let Some(always) = rules.iter().find(|rule| rule.conditions.is_empty()) {
         return vec![plain(RETURN, always.verdict.0)];
     }
-    let mut code = Vec::new();
-    for entry in entries {
-        code.extend(rule(&entry.conditions, entry.verdict));
-    }
+    let mut code: Vec<Instruction> = rules.iter().flat_map(|rule| checked(rule, wide)).collect();
     code.push(plain(RETURN, otherwise.0));
     code
 }
@@ -201,8 +197,8 @@ enum Go {
 type Draft = (u16, u32, Go, Go);
 
 /// All conditions, then the verdict. Falls through where one fails.
-fn rule(conditions: &[Condition], verdict: Verdict) -> Vec<Instruction> {
-    let drafts: Vec<Vec<Draft>> = conditions.iter().map(draft).collect();
+fn checked(rule: &Rule, wide: bool) -> Vec<Instruction> {
+    let drafts: Vec<Vec<Draft>> = rule.conditions.iter().map(|condition| draft(condition, wide)).collect();
     let length: usize = drafts.iter().map(Vec::len).sum::<usize>() + 1;
     let mut code = Vec::with_capacity(length);
     for draft in &drafts {
@@ -212,232 +208,63 @@ fn rule(conditions: &[Condition], verdict: Verdict) -> Vec<Instruction> {
             let to = |go: &Go| match go {
                 Go::On => 0,
                 Go::Holds => (behind - from) as u8,
-                // Six conditions of eight instructions are far from the 255 that a jump reaches.
+                // Six conditions of six instructions are far from the 255 that a jump reaches.
                 Go::Fails => (length - from) as u8,
             };
             code.push(branch(*operation, *operand, to(yes), to(no)));
         }
     }
-    code.push(plain(RETURN, verdict.0));
+    code.push(plain(RETURN, rule.verdict.0));
     code
 }
 
-/// One comparison of 64 bits by two of 32, the high half first.
-fn draft(condition: &Condition) -> Vec<Draft> {
-    // Both architectures are little-endian: the low half stands first.
-    let low_at = ARGUMENTS + 8 * u32::from(condition.argument);
-    let low = (LOAD, low_at, Go::On, Go::On);
-    let high = (LOAD, low_at + 4, Go::On, Go::On);
-    let halves = |value: u64| (value as u32, (value >> 32) as u32);
-    let ordered = |value: u64, above: Go, below: Go, last: u16, yes: Go, no: Go| {
-        let (value_low, value_high) = halves(value);
-        vec![
-            high,
-            (IF_GREATER, value_high, above, Go::On),
-            (IF_EQUAL, value_high, Go::On, below),
-            low,
-            (last, value_low, yes, no),
-        ]
+/// One comparison: of 64 bits by two of 32, the high half first; of 32 bits by the low half alone.
+fn draft(condition: &Condition, wide: bool) -> Vec<Draft> {
+    // All architectures are little-endian: the low half stands first.
+    let at = ARGUMENTS + 8 * u32::from(condition.argument);
+    let mut drafts = if wide { high(condition.comparison, at + 4) } else { Vec::new() };
+    drafts.extend(low(condition.comparison, at));
+    drafts
+}
+
+/// What the high half decides. Falls through where it is up to the low one.
+fn high(comparison: Comparison, at: u32) -> Vec<Draft> {
+    let load = (LOAD, at, Go::On, Go::On);
+    let half = |value: u64| (value >> 32) as u32;
+    let ordered = |value, above, below| {
+        vec![load, (IF_GREATER, half(value), above, Go::On), (IF_EQUAL, half(value), Go::On, below)]
     };
-    match condition.comparison {
-        Comparison::Equal(value) => {
-            let (value_low, value_high) = halves(value);
-            vec![
-                high,
-                (IF_EQUAL, value_high, Go::On, Go::Fails),
-                low,
-                (IF_EQUAL, value_low, Go::On, Go::Fails),
-            ]
+    match comparison {
+        Comparison::Equal(value) => vec![load, (IF_EQUAL, half(value), Go::On, Go::Fails)],
+        Comparison::NotEqual(value) => vec![load, (IF_EQUAL, half(value), Go::On, Go::Holds)],
+        Comparison::Greater(value) | Comparison::GreaterOrEqual(value) => {
+            ordered(value, Go::Holds, Go::Fails)
         }
-        Comparison::NotEqual(value) => {
-            let (value_low, value_high) = halves(value);
-            vec![
-                high,
-                (IF_EQUAL, value_high, Go::On, Go::Holds),
-                low,
-                (IF_EQUAL, value_low, Go::Fails, Go::On),
-            ]
-        }
+        Comparison::Less(value) | Comparison::LessOrEqual(value) => ordered(value, Go::Fails, Go::Holds),
         Comparison::MaskedEqual { mask, value } => {
-            let ((mask_low, mask_high), (value_low, value_high)) = (halves(mask), halves(value));
-            vec![
-                high,
-                (AND, mask_high, Go::On, Go::On),
-                (IF_EQUAL, value_high, Go::On, Go::Fails),
-                low,
-                (AND, mask_low, Go::On, Go::On),
-                (IF_EQUAL, value_low, Go::On, Go::Fails),
-            ]
+            vec![load, (AND, half(mask), Go::On, Go::On), (IF_EQUAL, half(value), Go::On, Go::Fails)]
         }
-        Comparison::Greater(value) => ordered(value, Go::Holds, Go::Fails, IF_GREATER, Go::On, Go::Fails),
-        Comparison::GreaterOrEqual(value) => {
-            ordered(value, Go::Holds, Go::Fails, IF_GREATER_OR_EQUAL, Go::On, Go::Fails)
-        }
-        Comparison::Less(value) => {
-            ordered(value, Go::Fails, Go::Holds, IF_GREATER_OR_EQUAL, Go::Fails, Go::On)
-        }
-        Comparison::LessOrEqual(value) => ordered(value, Go::Fails, Go::Holds, IF_GREATER, Go::Fails, Go::On),
     }
+}
+
+/// What the low half decides.
+fn low(comparison: Comparison, at: u32) -> Vec<Draft> {
+    let load = (LOAD, at, Go::On, Go::On);
+    let half = |value: u64| value as u32;
+    let (operation, value, yes, no) = match comparison {
+        Comparison::Equal(value) => (IF_EQUAL, value, Go::On, Go::Fails),
+        Comparison::NotEqual(value) => (IF_EQUAL, value, Go::Fails, Go::On),
+        Comparison::Greater(value) => (IF_GREATER, value, Go::On, Go::Fails),
+        Comparison::GreaterOrEqual(value) => (IF_GREATER_OR_EQUAL, value, Go::On, Go::Fails),
+        Comparison::Less(value) => (IF_GREATER_OR_EQUAL, value, Go::Fails, Go::On),
+        Comparison::LessOrEqual(value) => (IF_GREATER, value, Go::Fails, Go::On),
+        Comparison::MaskedEqual { mask, value } => {
+            let masked = (AND, half(mask), Go::On, Go::On);
+            return vec![load, masked, (IF_EQUAL, half(value), Go::On, Go::Fails)];
+        }
+    };
+    vec![load, (operation, half(value), yes, no)]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::default;
-    use super::*;
-    use proptest::prelude::*;
-
-    /// The kernel's machine, as far as filters use it.
-    fn interpret(code: &[Instruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
-        let mut accumulator = 0;
-        let mut at = 0;
-        loop {
-            let Instruction { code: operation, yes, no, operand } = code[at];
-            at += 1;
-            let holds = match operation {
-                LOAD => {
-                    accumulator = match operand {
-                        NUMBER => number,
-                        ARCHITECTURE => architecture,
-                        offset => {
-                            let argument = arguments[(offset as usize - 16) / 8];
-                            if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
-                        }
-                    };
-                    continue;
-                }
-                AND => {
-                    accumulator &= operand;
-                    continue;
-                }
-                JUMP => {
-                    at += operand as usize;
-                    continue;
-                }
-                RETURN => return operand,
-                IF_EQUAL => accumulator == operand,
-                IF_GREATER => accumulator > operand,
-                IF_GREATER_OR_EQUAL => accumulator >= operand,
-                other => panic!("unknown operation {other:#x}"),
-            };
-            at += usize::from(if holds { yes } else { no });
-        }
-    }
-
-    const CALLED_ON: u32 = Architecture::X86_64.audit();
-
-    fn default_verdict(capabilities: &[&str], name: &str, first: u64) -> u32 {
-        let capabilities: Vec<String> = capabilities.iter().map(|name| (*name).to_owned()).collect();
-        let code = compile(&default::profile(&capabilities), Architecture::X86_64).unwrap();
-        let number = Architecture::X86_64.number(name).unwrap();
-        interpret(&code, CALLED_ON, number, [first, 0, 0, 0, 0, 0])
-    }
-
-    const ALLOWED: u32 = Verdict::ALLOW.0;
-    const REFUSED: u32 = Verdict::refuse(1).0;
-
-    #[test]
-    fn the_default_allows_what_programs_need_and_refuses_the_rest() {
-        for name in ["read", "execve", "openat2", "ptrace", "futex", "writev", "mseal"] {
-            assert_eq!(default_verdict(&[], name, 0), ALLOWED, "{name}");
-        }
-        for name in
-            ["mount", "keyctl", "bpf", "io_uring_setup", "kexec_load", "setns", "reboot", "userfaultfd"]
-        {
-            assert_eq!(default_verdict(&[], name, 0), REFUSED, "{name}");
-        }
-    }
-
-    #[test]
-    fn arguments_decide_where_the_call_alone_does_not() {
-        assert_eq!(default_verdict(&[], "clone", 0x1100), ALLOWED);
-        assert_eq!(default_verdict(&[], "clone", 0x1000_0000), REFUSED, "a new user namespace");
-        assert_eq!(default_verdict(&[], "clone3", 0), Verdict::refuse(38).0);
-        assert_eq!(default_verdict(&[], "socket", 2), ALLOWED);
-        assert_eq!(default_verdict(&[], "socket", AF_VSOCK), REFUSED);
-        assert_eq!(default_verdict(&[], "personality", 0x2_0008), ALLOWED);
-        assert_eq!(default_verdict(&[], "personality", 0x4_0000), REFUSED);
-    }
-
-    const AF_VSOCK: u64 = 40;
-
-    #[test]
-    fn a_capability_brings_its_calls() {
-        assert_eq!(default_verdict(&["CAP_SYS_ADMIN"], "mount", 0), ALLOWED);
-        assert_eq!(default_verdict(&["CAP_SYS_ADMIN"], "clone3", 0), ALLOWED);
-        assert_eq!(default_verdict(&["CAP_SYS_ADMIN"], "clone", 0x1000_0000), ALLOWED);
-        assert_eq!(default_verdict(&["CAP_SYS_TIME"], "settimeofday", 0), ALLOWED);
-    }
-
-    #[test]
-    fn other_families_have_their_own_numbers_or_none() {
-        let code = compile(&default::profile(&[]), Architecture::X86_64).unwrap();
-        let at = |architecture, number| interpret(&code, architecture, number, [0; 6]);
-        assert_eq!(at(Architecture::I386.audit(), 102), ALLOWED, "socketcall");
-        assert_eq!(at(Architecture::I386.audit(), 21), REFUSED, "mount");
-        assert_eq!(at(CALLED_ON, X32 | 1), NO_SUCH_CALL.0);
-        assert_eq!(at(0xdead, 1), Verdict::KILL_PROCESS.0);
-    }
-
-    #[test]
-    fn the_default_fits_every_architecture() {
-        for architecture in [Architecture::X86_64, Architecture::Aarch64] {
-            let code = compile(&default::profile(&[]), architecture).unwrap();
-            assert!(code.len() < 1000, "{}", code.len());
-        }
-    }
-
-    fn comparison() -> impl Strategy<Value = Comparison> {
-        let value = prop_oneof![any::<u64>(), 0..4u64, Just(1 << 32), Just(u64::MAX)];
-        (value.clone(), value, 0..7u8).prop_map(|(value, mask, which)| match which {
-            0 => Comparison::Equal(value),
-            1 => Comparison::NotEqual(value),
-            2 => Comparison::Less(value),
-            3 => Comparison::LessOrEqual(value),
-            4 => Comparison::Greater(value),
-            5 => Comparison::GreaterOrEqual(value),
-            _ => Comparison::MaskedEqual { mask, value: value & mask },
-        })
-    }
-
-    fn holds(condition: &Condition, arguments: [u64; 6]) -> bool {
-        let argument = arguments[usize::from(condition.argument)];
-        match condition.comparison {
-            Comparison::Equal(value) => argument == value,
-            Comparison::NotEqual(value) => argument != value,
-            Comparison::Less(value) => argument < value,
-            Comparison::LessOrEqual(value) => argument <= value,
-            Comparison::Greater(value) => argument > value,
-            Comparison::GreaterOrEqual(value) => argument >= value,
-            Comparison::MaskedEqual { mask, value } => argument & mask == value,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_program_says_what_the_profile_says(
-            rules in proptest::collection::vec(
-                (0..SYSTEM_CALLS.len(), proptest::collection::vec((0..6u8, comparison()), 0..4), 1..9u16), 0..40,
-            ),
-            called in 0..500u32,
-            arguments in proptest::array::uniform6(prop_oneof![any::<u64>(), 0..4u64, Just(1u64 << 32)]),
-        ) {
-            let entries: Vec<Entry> = rules.into_iter().map(|(call, conditions, error)| Entry {
-                names: vec![SYSTEM_CALLS[call].0.to_owned()],
-                conditions: conditions.into_iter()
-                    .map(|(argument, comparison)| Condition { argument, comparison }).collect(),
-                verdict: Verdict::refuse(error),
-            }).collect();
-            let profile = Profile { otherwise: Verdict::ALLOW, compatible: false, entries };
-            let code = compile(&profile, Architecture::X86_64).unwrap();
-            let of_call: Vec<&Entry> = profile.entries.iter()
-                .filter(|entry| Architecture::X86_64.number(&entry.names[0]) == Some(called)).collect();
-            let always = of_call.iter().find(|entry| entry.conditions.is_empty());
-            let wanted = always
-                .or_else(|| of_call.iter().find(|entry| {
-                    entry.conditions.iter().all(|condition| holds(condition, arguments))
-                }))
-                .map_or(Verdict::ALLOW, |entry| entry.verdict);
-            prop_assert_eq!(interpret(&code, CALLED_ON, called, arguments), wanted.0);
-        }
-    }
-}
+mod tests;

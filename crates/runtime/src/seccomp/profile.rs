@@ -1,7 +1,7 @@
-//! A profile: which calls have which verdict. Ours is data in `default`; a user's comes in Docker's JSON form.
+//! A profile: which calls have which verdict. Ours is data in `default`; a user's comes as JSON, which `json` reads.
 
-use super::Error;
-use serde::Deserialize;
+use super::architecture::Architecture;
+use super::{Error, Listener};
 
 /// What the kernel does with a call: one of the `SECCOMP_RET` values with its data, seccomp(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,16 +10,37 @@ pub(super) struct Verdict(pub(super) u32);
 impl Verdict {
     /// The call is made.
     pub(super) const ALLOW: Verdict = Verdict(0x7fff_0000);
+    /// The call is made, and the kernel's log has a line on it.
+    pub(super) const LOG: Verdict = Verdict(0x7ffc_0000);
+    /// Whoever holds the listener decides.
+    pub(super) const NOTIFY: Verdict = Verdict(0x7fc0_0000);
+    /// The thread gets the signal SIGSYS.
+    pub(super) const TRAP: Verdict = Verdict(0x0003_0000);
+    /// The thread is killed.
+    pub(super) const KILL_THREAD: Verdict = Verdict(0);
     /// The process is killed.
     pub(super) const KILL_PROCESS: Verdict = Verdict(0x8000_0000);
+    /// "Function not implemented": what a program hears of calls that its kernel is too old for.
+    pub(super) const NO_SUCH_CALL: Verdict = Verdict::refuse(38);
 
     /// The call is not made and gives this error.
     pub(super) const fn refuse(error: u16) -> Verdict {
         Verdict(0x0005_0000 | error as u32)
     }
+
+    /// A tracer decides, and is told this number.
+    pub(super) const fn trace(number: u16) -> Verdict {
+        Verdict(0x7ff0_0000 | number as u32)
+    }
+
+    /// Whether a call may be made, be it under supervision.
+    const fn is_permissive(self) -> bool {
+        // What is left without the number for a tracer.
+        matches!(Verdict(self.0 & 0xffff_0000), Verdict::ALLOW | Verdict::LOG | Verdict(0x7ff0_0000))
+    }
 }
 
-/// A comparison of an argument, all 64 bits of it.
+/// A comparison of an argument, all bits of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
     Equal(u64),
@@ -52,166 +73,48 @@ pub(super) struct Entry {
 pub(super) struct Profile {
     /// The verdict on a call that no entry speaks of.
     pub(super) otherwise: Verdict,
-    /// Whether 32-bit programs of the same family may make calls too.
-    pub(super) compatible: bool,
+    /// The architectures whose calls may be made besides the machine's own.
+    pub(super) architectures: Vec<Architecture>,
     pub(super) entries: Vec<Entry>,
+    /// `SECCOMP_FILTER_FLAG` bits that were asked for.
+    pub(super) flags: u32,
+    /// Who decides where the verdict is to notify.
+    pub(super) listener: Option<Listener>,
 }
 
-/// Docker's JSON form.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Json {
-    default_action: String,
-    default_errno_ret: Option<u16>,
-    #[serde(default)]
-    architectures: Option<Vec<String>>,
-    #[serde(default)]
-    arch_map: Option<Vec<JsonArchitecture>>,
-    #[serde(default)]
-    syscalls: Option<Vec<JsonEntry>>,
-}
+impl Profile {
+    /// The verdict on calls that are newer than the newest that the profile names, as runc has it.
+    ///
+    /// Whoever wrote the profile did not know them. A C library that tries a new call first and then an old one takes
+    /// "function not implemented" for a reason to do so, and "operation not permitted" for the end. A profile that lets
+    /// unknown calls pass does so with these too.
+    pub(super) const fn beyond(&self) -> Verdict {
+        if self.otherwise.is_permissive() { self.otherwise } else { Verdict::NO_SUCH_CALL }
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonArchitecture {
-    architecture: String,
-    #[serde(default)]
-    sub_architectures: Option<Vec<String>>,
-}
+    /// The kinds of calls of a machine that may be made on it. Its own are always among them.
+    pub(super) fn families(&self, native: Architecture) -> Vec<Architecture> {
+        let listed = |one: &Architecture| *one == native || self.architectures.contains(one);
+        native.reported().iter().copied().filter(listed).collect()
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonEntry {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    names: Option<Vec<String>>,
-    action: String,
-    errno_ret: Option<u16>,
-    #[serde(default)]
-    args: Option<Vec<JsonArgument>>,
-    #[serde(default)]
-    includes: Option<JsonFilter>,
-    #[serde(default)]
-    excludes: Option<JsonFilter>,
-}
+    /// Whether some call waits for the decision of a listener.
+    pub(super) fn notifies(&self) -> bool {
+        self.entries.iter().any(|entry| entry.verdict == Verdict::NOTIFY)
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonArgument {
-    index: u8,
-    value: u64,
-    #[serde(default)]
-    value_two: u64,
-    op: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonFilter {
-    #[serde(default)]
-    caps: Option<Vec<String>>,
-    #[serde(default)]
-    arches: Option<Vec<String>>,
-    #[serde(default)]
-    min_kernel: Option<String>,
-}
-
-/// What a profile's entries may depend on.
-pub(super) struct Circumstances<'a> {
-    /// The capabilities of the process.
-    pub(super) capabilities: &'a [String],
-    /// The architecture, by Go's name and by libseccomp's.
-    pub(super) architecture: (&'a str, &'a str),
-    /// The kernel's major and minor version.
-    pub(super) kernel: (u32, u32),
-}
-
-/// Reads a profile in Docker's JSON form, as it applies in these circumstances.
-pub(super) fn parse(text: &str, circumstances: &Circumstances<'_>) -> Result<Profile, Error> {
-    let json: Json = serde_json::from_str(text).map_err(Error::Json)?;
-    let default_error = json.default_errno_ret.unwrap_or(1);
-    let own = circumstances.architecture.1;
-    let mapped = json.arch_map.iter().flatten().find(|map| map.architecture == own);
-    let others = mapped.and_then(|map| map.sub_architectures.as_ref()).or(json.architectures.as_ref());
-    let compatible = others.is_some_and(|all| all.iter().any(|one| one == "SCMP_ARCH_X86"));
-    let mut entries = Vec::new();
-    for entry in json.syscalls.into_iter().flatten() {
-        let included = entry.includes.as_ref().is_none_or(|filter| applies(filter, circumstances, true));
-        let excluded = entry.excludes.as_ref().is_some_and(|filter| applies(filter, circumstances, false));
-        if !included || excluded {
-            continue;
+    /// What cannot work however well it is written.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.otherwise == Verdict::NOTIFY {
+            return Err(Error::NotifyAll);
         }
-        let verdict = verdict(&entry.action, entry.errno_ret.unwrap_or(default_error))?;
-        let mut conditions = Vec::new();
-        for argument in entry.args.iter().flatten() {
-            conditions.push(condition(argument)?);
+        let notified = || self.entries.iter().filter(|entry| entry.verdict == Verdict::NOTIFY);
+        if notified().any(|entry| entry.names.iter().any(|name| name == "write")) {
+            return Err(Error::NotifyWrite);
         }
-        let names: Vec<String> = entry.names.into_iter().flatten().chain(entry.name).collect();
-        entries.extend(split(names, conditions, verdict));
+        if self.notifies() && self.listener.is_none() {
+            return Err(Error::NoListener);
+        }
+        Ok(())
     }
-    Ok(Profile { otherwise: verdict(&json.default_action, default_error)?, compatible, entries })
-}
-
-/// Two conditions on one argument are alternatives, as runc has it; otherwise all must hold.
-fn split(names: Vec<String>, conditions: Vec<Condition>, verdict: Verdict) -> Vec<Entry> {
-    let twice = conditions
-        .iter()
-        .enumerate()
-        .any(|(at, one)| conditions[..at].iter().any(|other| other.argument == one.argument));
-    if !twice {
-        return vec![Entry { names, conditions, verdict }];
-    }
-    let entry = |condition| Entry { names: names.clone(), conditions: vec![condition], verdict };
-    conditions.into_iter().map(entry).collect()
-}
-
-/// Includes hold where everything named is there, excludes where anything is.
-fn applies(filter: &JsonFilter, circumstances: &Circumstances<'_>, all: bool) -> bool {
-    let has = |name: &String| circumstances.capabilities.contains(name);
-    let mut tests = Vec::new();
-    if let Some(names) = filter.caps.as_ref().filter(|names| !names.is_empty()) {
-        tests.push(if all { names.iter().all(has) } else { names.iter().any(has) });
-    }
-    if let Some(names) = filter.arches.as_ref().filter(|names| !names.is_empty()) {
-        tests.push(names.iter().any(|name| name == circumstances.architecture.0));
-    }
-    if let Some(version) = &filter.min_kernel {
-        let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-        let wanted = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        tests.push(circumstances.kernel >= wanted);
-    }
-    if all { tests.iter().all(|test| *test) } else { tests.iter().any(|test| *test) }
-}
-
-fn verdict(action: &str, error: u16) -> Result<Verdict, Error> {
-    let data = u32::from(error);
-    Ok(match action {
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Verdict(0),
-        "SCMP_ACT_KILL_PROCESS" => Verdict::KILL_PROCESS,
-        "SCMP_ACT_TRAP" => Verdict(0x0003_0000),
-        "SCMP_ACT_ERRNO" => Verdict::refuse(error),
-        "SCMP_ACT_TRACE" => Verdict(0x7ff0_0000 | data),
-        "SCMP_ACT_LOG" => Verdict(0x7ffc_0000),
-        "SCMP_ACT_ALLOW" => Verdict::ALLOW,
-        _ => return Err(Error::Action { action: action.to_owned() }),
-    })
-}
-
-fn condition(argument: &JsonArgument) -> Result<Condition, Error> {
-    let value = argument.value;
-    let comparison = match argument.op.as_str() {
-        "SCMP_CMP_EQ" => Comparison::Equal(value),
-        "SCMP_CMP_NE" => Comparison::NotEqual(value),
-        "SCMP_CMP_LT" => Comparison::Less(value),
-        "SCMP_CMP_LE" => Comparison::LessOrEqual(value),
-        "SCMP_CMP_GT" => Comparison::Greater(value),
-        "SCMP_CMP_GE" => Comparison::GreaterOrEqual(value),
-        "SCMP_CMP_MASKED_EQ" => Comparison::MaskedEqual { mask: value, value: argument.value_two },
-        _ => return Err(Error::Comparison { comparison: argument.op.clone() }),
-    };
-    if argument.index > 5 {
-        return Err(Error::Argument { index: argument.index });
-    }
-    Ok(Condition { argument: argument.index, comparison })
 }

@@ -15,7 +15,8 @@ fn a_process_joins_everything_that_the_container_has() {
     let setup = bench.setup("host", &["sleep", "1000"]);
     let started = bench.start(&setup).unwrap();
     let script = "for kind in mnt net ipc uts cgroup pid; do readlink /proc/self/ns/$kind; done; hostname; \
-        grep -E 'CapEff|Seccomp:' /proc/self/status; cat /proc/1/comm; cat /proc/self/cgroup | grep pids";
+        grep -E 'CapEff|Seccomp:' /proc/self/status; cat /proc/1/comm; \
+        grep -E ':pids:|^0::' /proc/self/cgroup";
     let (code, output) = bench.exec(&bench.exec_setup(&setup, &started, &shell(script))).unwrap();
     assert_eq!(code, 0, "{output}");
     let lines: Vec<&str> = output.lines().collect();
