@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The shim program, built by this crate's build script.
-static SHIM: &[u8] = include_bytes!(env!("BOCAGE_SHIM"));
+pub(crate) static SHIM: &[u8] = include_bytes!(env!("BOCAGE_SHIM"));
 
 /// Threads that wait on nothing but the network.
 const WORKER_THREADS: usize = 2;

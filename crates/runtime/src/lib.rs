@@ -9,10 +9,12 @@
 //! - [`setup`]: what a caller decided. There is no image, network or service name in it.
 //! - [`start`] and [`exec`]: the library's two doors; both block until the program runs or has failed to.
 //! - [`shim`]: the small program; its own process, so that a container survives the daemon.
+//! - [`bundle`]: a runtime for OCI bundles, on the same steps.
 //! - [`cgroup`], [`log`]: what is asked of a container while it runs and after.
 //!
 //! Synchronous, single-threaded where it forks, no asynchronous runtime. `unsafe` is in `sys`.
 
+pub mod bundle;
 pub mod cgroup;
 mod isolate;
 pub mod log;
@@ -21,4 +23,5 @@ pub mod setup;
 pub mod shim;
 mod start;
 
+pub use isolate::talk as message;
 pub use start::{Error, Host, ShimProgram, Started, exec, start};

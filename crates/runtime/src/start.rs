@@ -4,7 +4,7 @@ use crate::cgroup::{self, Group, Layout};
 use crate::seccomp::{self, Filters};
 use crate::setup::{ExecSetup, Setup};
 use crate::shim::wire::{Failure, Report};
-use crate::shim::{Loading, Order, PROGRAM_NAME, Task};
+use crate::shim::{Order, PROGRAM_NAME, Task};
 use base::Time;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 
 /// The longest report, in bytes.
 const REPORT_BYTES_MAX: u64 = 64 * 1024;
@@ -174,8 +174,9 @@ impl Shim {
 /// [`Error::Start`] where the container is at fault; the others where the machine is. Nothing is left behind.
 pub fn start(host: &Host, setup: &Setup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
     let group = host.group(&setup.cgroup.path);
-    let order = Order { task: Task::Run(Box::new(setup.clone())), group, filter: Loading::default() };
-    hand_over(host, &order, c"run", inherited)
+    let mut order =
+        Order { task: Task::Run(Box::new(setup.clone())), group, filter_flags: 0, listener: None };
+    hand_over(host, &mut order, c"run", inherited)
 }
 
 /// Starts one more process in a container that runs.
@@ -184,23 +185,26 @@ pub fn start(host: &Host, setup: &Setup, inherited: &[(BorrowedFd<'_>, RawFd)]) 
 /// As [`start`].
 pub fn exec(host: &Host, setup: &ExecSetup, inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Started, Error> {
     let group = host.group(&setup.cgroup);
-    let order = Order { task: Task::Exec(Box::new(setup.clone())), group, filter: Loading::default() };
-    hand_over(host, &order, c"exec", inherited)
+    let mut order =
+        Order { task: Task::Exec(Box::new(setup.clone())), group, filter_flags: 0, listener: None };
+    hand_over(host, &mut order, c"exec", inherited)
 }
 
 fn hand_over(
     host: &Host,
-    order: &Order,
+    order: &mut Order,
     mode: &std::ffi::CStr,
     inherited: &[(BorrowedFd<'_>, RawFd)],
 ) -> Result<Started, Error> {
-    let id = order.task.id();
     let process = order.task.process();
     let filter = host
         .filters
-        .get(&process.seccomp, &process.capabilities.bounding)
-        .map_err(|source| Error::Filter { id: id.to_owned(), source })?;
-    let written = write_order(order, &filter);
+        .filter(&process.seccomp, &process.capabilities.bounding)
+        .map_err(|source| Error::Filter { id: order.task.id().to_owned(), source })?;
+    order.filter_flags = filter.flags;
+    order.listener.clone_from(&filter.listener);
+    let id = order.task.id();
+    let written = write_order(order, &filter.instructions);
     let memory = written.map_err(|source| Error::Order { id: id.to_owned(), source })?;
     let spawn_error = |source: io::Error| Error::Spawn { id: id.to_owned(), source };
     let (report_read, report_write) = io::pipe().map_err(spawn_error)?;
@@ -211,7 +215,8 @@ fn hand_over(
     descriptors.extend_from_slice(inherited);
     let word = |text: String| CString::new(text).map_err(|error| spawn_error(error.into()));
     let mut arguments = vec![word(title(id))?, CString::from(mode)];
-    for (_, number) in &descriptors {
+    // The standard streams need no mention.
+    for (_, number) in descriptors.iter().filter(|(_, number)| *number > 2) {
         arguments.push(word(number.to_string())?);
     }
     let spawned = sys::process::spawn(&sys::process::Spawn {
@@ -260,8 +265,9 @@ fn shim_of(pid: Pid) -> io::Result<Shim> {
     Ok(Shim { pid: pid.as_raw_nonzero().get().unsigned_abs(), pidfd })
 }
 
+/// The report is one line. The end of the pipe would not do: a container that waits to be started still has a copy.
 fn read_report(pipe: io::PipeReader) -> io::Result<Report> {
     let mut line = Vec::new();
-    pipe.take(REPORT_BYTES_MAX).read_to_end(&mut line)?;
+    BufReader::new(pipe.take(REPORT_BYTES_MAX)).read_until(b'\n', &mut line)?;
     serde_json::from_slice(&line).map_err(io::Error::from)
 }

@@ -226,6 +226,19 @@ impl Group {
         until(&path, "cgroup.events", if frozen { "frozen 1" } else { "frozen 0" })
     }
 
+    /// Whether its processes stand still. A group without a freezer never does.
+    ///
+    /// # Errors
+    /// Where its freezer cannot be read.
+    pub fn is_frozen(&self) -> Result<bool, Error> {
+        if let Some(hierarchy) = self.layout.hierarchy("freezer") {
+            let state = read_text(&hierarchy.mount.join(&self.path).join("freezer.state"))?;
+            return Ok(state.trim() == "FROZEN");
+        }
+        let Some(path) = self.unified() else { return Ok(false) };
+        Ok(read_text(&path.join("cgroup.events"))?.lines().any(|line| line == "frozen 1"))
+    }
+
     /// Removes the group and what the container made beneath it. A group that is not there is no error.
     ///
     /// # Errors

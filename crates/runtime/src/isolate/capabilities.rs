@@ -13,7 +13,7 @@ const LISTENER_LOOKS_MAX: u32 = 10_000;
 const LISTENER_LOOK_EVERY: Duration = Duration::from_micros(200);
 
 /// The capabilities by number, in the kernel's order.
-const NAMES: [&str; 41] = [
+pub(crate) const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -56,6 +56,11 @@ const NAMES: [&str; 41] = [
     "BPF",
     "CHECKPOINT_RESTORE",
 ];
+
+/// Whether a name is that of a capability.
+pub(crate) fn is_capability(name: &str) -> bool {
+    set_of(&[name.to_owned()]).is_ok()
+}
 
 /// The set of these names; `CAP_` before a name may be left out.
 fn set_of(names: &[String]) -> Result<CapabilitySet, Problem> {
@@ -136,9 +141,9 @@ pub(super) fn filter(child: &mut Child<'_>) -> Outcome {
         rustix::thread::set_capabilities(None, CapabilitySets { effective, ..now })
             .during("set the capabilities")?;
     }
-    let is_sent = if filter.asks { Some(send_listener_later(child)?) } else { None };
-    let listener = sys::filter::load_with(&filter.instructions, filter.flags, filter.asks)
-        .during("load the system call filter")?;
+    let is_sent = if filter.asks() { Some(send_listener_later(child)?) } else { None };
+    let listener =
+        sys::filter::load_with(&filter.instructions, filter.flags).during("load the system call filter")?;
     // No call may be made here: it might be one that is asked about, before anybody has heard of the listener.
     if let Some(is_sent) = is_sent {
         while !is_sent.load(Ordering::Acquire) {

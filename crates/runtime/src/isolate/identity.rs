@@ -70,15 +70,25 @@ pub(super) fn resource_limits(child: &mut Child<'_>) -> Outcome {
     limit_resources(None, child.process)
 }
 
+/// A limit's number by its name: `nofile`, or `RLIMIT_NOFILE`.
+fn resource(name: &str) -> Option<(&'static str, u32)> {
+    let known = name.to_ascii_lowercase();
+    let known = known.strip_prefix("rlimit_").unwrap_or(&known);
+    RESOURCES.iter().find(|(resource, _)| *resource == known).copied()
+}
+
+/// Whether a name is that of a resource limit.
+pub(crate) fn is_resource_limit(name: &str) -> bool {
+    resource(name).is_some()
+}
+
 /// Sets the limits of this process, or of another one.
 pub(crate) fn limit_resources(of: Option<Pid>, process: &Process) -> Outcome {
     for (name, soft, hard) in &process.rlimits {
-        let known = name.to_ascii_lowercase();
-        let known = known.strip_prefix("rlimit_").unwrap_or(&known);
-        let Some((_, resource)) = RESOURCES.iter().find(|(resource, _)| *resource == known) else {
+        let Some((known, resource)) = resource(name) else {
             return Err(Problem::new(format!("{name:?} is no resource limit")));
         };
-        sys::attributes::set_resource_limit(of, *resource, *soft, *hard)
+        sys::attributes::set_resource_limit(of, resource, *soft, *hard)
             .during(format_args!("set the limit {known} to {soft}:{hard}"))?;
     }
     Ok(())

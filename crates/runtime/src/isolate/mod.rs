@@ -35,14 +35,15 @@ mod root;
 mod sources;
 mod streams;
 mod table;
-pub(crate) mod talk;
+pub mod talk;
 mod users;
 
+pub(crate) use capabilities::{NAMES as CAPABILITIES, is_capability};
 pub(crate) use dev::{Node, host_nodes, rules};
 pub(crate) use environment::{Child, Container, Found, Problem, Streams3};
 pub(crate) use hooks::run_all as run_hooks;
 pub(crate) use host::{become_root_inside, join, join_cgroups};
-pub(crate) use identity::limit_resources;
+pub(crate) use identity::{is_resource_limit, limit_resources};
 pub(crate) use mapping::write_maps;
 pub(crate) use program::INIT_NAME;
 pub(crate) use sources::{Sources, open as open_sources};

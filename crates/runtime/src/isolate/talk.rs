@@ -56,7 +56,10 @@ pub(crate) fn send_descriptor(
 }
 
 /// Waits for a message; an empty one is the end.
-pub(crate) fn receive(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
+///
+/// # Errors
+/// What recvmsg(2) says.
+pub fn receive(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
     let mut bytes = vec![0; MESSAGE_BYTES_MAX];
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

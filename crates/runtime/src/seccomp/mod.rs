@@ -87,9 +87,6 @@ pub enum Error {
     /// The same, by the one call that the way always needs.
     #[error("the seccomp profile has SCMP_ACT_NOTIFY for the call write, with which no container starts")]
     NotifyWrite,
-    /// The shim loads the instructions of a filter and nothing else of it.
-    #[error("seccomp flags and listeners are not supported")]
-    NotLoaded,
     /// A comparison is unknown.
     #[error("the seccomp profile has an unknown comparison: {comparison:?}")]
     Comparison {
@@ -139,19 +136,6 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
-    /// The program for a process with these capabilities, where it takes no more than a program; an empty one for none.
-    pub(crate) fn get(
-        &self,
-        seccomp: &Seccomp,
-        capabilities: &[String],
-    ) -> Result<Arc<Vec<Instruction>>, Error> {
-        let filter = self.filter(seccomp, capabilities)?;
-        if filter.flags != 0 || filter.listener.is_some() {
-            return Err(Error::NotLoaded);
-        }
-        Ok(Arc::clone(&filter.instructions))
-    }
-
     /// The filter for a process with these capabilities.
     pub(crate) fn filter(&self, seccomp: &Seccomp, capabilities: &[String]) -> Result<Arc<Filter>, Error> {
         let key = (seccomp.clone(), capabilities.to_vec());
@@ -209,9 +193,9 @@ mod tests {
     #[test]
     fn a_filter_is_compiled_once() {
         let filters = Filters::default();
-        let first = filters.get(&Seccomp::Default, &[]).unwrap();
-        assert!(Arc::ptr_eq(&first, &filters.get(&Seccomp::Default, &[]).unwrap()));
-        assert!(filters.get(&Seccomp::Unconfined, &[]).unwrap().is_empty());
+        let first = filters.filter(&Seccomp::Default, &[]).unwrap();
+        assert!(Arc::ptr_eq(&first, &filters.filter(&Seccomp::Default, &[]).unwrap()));
+        assert!(filters.filter(&Seccomp::Unconfined, &[]).unwrap().instructions.is_empty());
     }
 
     #[test]
@@ -286,13 +270,6 @@ mod tests {
             "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_LOG"]}"#;
         let filter = built(text).unwrap();
         assert_eq!((filter.flags, filter.listener), (sys::filter::FLAG_LOG, None));
-    }
-
-    #[test]
-    fn what_takes_more_than_a_program_is_not_given_as_one() {
-        let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]}"#;
-        let error = Filters::default().get(&Seccomp::Profile(text.to_owned()), &[]).unwrap_err();
-        assert!(matches!(error, Error::NotLoaded));
     }
 
     #[test]

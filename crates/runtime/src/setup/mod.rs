@@ -7,10 +7,9 @@
 mod mount;
 mod process;
 
+pub(crate) use mount::mount_words;
 pub use mount::{IdRange, MapIds, Mount, MountKind, Options};
-pub use process::{
-    Capabilities, CpuAffinity, IoPriority, Listener, MemoryPolicy, Process, Scheduler, Seccomp,
-};
+pub use process::{Capabilities, CpuAffinity, IoPriority, MemoryPolicy, Process, Scheduler, Seccomp};
 
 pub use crate::cgroup::Resources;
 use serde::{Deserialize, Serialize};
@@ -91,8 +90,8 @@ pub struct Handover {
     pub console: Option<i32>,
     /// As many descriptors, from 3 on, are the program's.
     pub preserved: u32,
-    /// Who decides over calls that the filter leaves to somebody.
-    pub listener: Option<Listener>,
+    /// What whoever decides over calls that the filter leaves to them is told of the container: its state, as JSON.
+    pub state: String,
 }
 
 /// Where the root file system comes from.

@@ -130,6 +130,16 @@ const PASSING: [(&str, Passing); 4] = [
 /// Words that change nothing here: defaults, and what mount(8) does for itself.
 const NOTHING: [&str; 7] = ["defaults", "bind", "rbind", "loud", "silent", "remount", ""];
 
+/// Every word that is understood here, sorted.
+pub(crate) fn mount_words() -> Vec<String> {
+    let plain = ATTRIBUTES.iter().map(|(word, _)| *word).chain(PASSING.iter().map(|(word, _)| *word));
+    let deep = plain.clone().map(|word| format!("r{word}"));
+    let others = ["bind", "rbind", "defaults", "remount", "tmpcopyup", "idmap", "ridmap"];
+    let mut all: Vec<String> = plain.chain(others).map(str::to_owned).chain(deep).collect();
+    all.sort();
+    all
+}
+
 impl Options {
     /// Sorts words as mount(8) and the OCI runtime specification have them. What no word of theirs is goes to the file
     /// system.

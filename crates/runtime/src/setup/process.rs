@@ -89,15 +89,6 @@ pub enum Seccomp {
     Profile(String),
 }
 
-/// Who decides over the calls that a filter leaves to somebody: the socket of a seccomp agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// The path of its socket.
-    pub socket: PathBuf,
-    /// What it is told, as JSON: an object to which the process number is added.
-    pub state: String,
-}
-
 /// How a process is scheduled, sched_setattr(2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {

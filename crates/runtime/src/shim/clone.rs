@@ -234,17 +234,17 @@ impl Listener<'_> {
     /// A child that waits may still send the listener of its filter once it is started: somebody must be there to
     /// pass it on, which this process does in a copy of itself.
     fn finish_creation(&mut self) -> Result<(), Failure> {
-        if !self.order.filter.asks {
+        if self.order.filter_flags & sys::filter::FLAG_LISTENER == 0 {
             return Ok(());
         }
         let socket = self.socket.as_fd();
-        let listener = self.order.task.handover().and_then(|handover| handover.listener.as_ref());
+        let order = self.order;
         let pid = self.child.pid.as_raw_nonzero().get().unsigned_abs();
         sys::process::clone_process(NewNamespaces::NONE, None, || {
             while let Ok((message, descriptor)) = talk::receive(socket) {
                 match (message.as_slice(), descriptor) {
                     (talk::LISTENER, Some(descriptor)) => {
-                        return i32::from(host::pass_listener(listener, &descriptor, pid).is_err());
+                        return i32::from(host::pass_listener(order, &descriptor, pid).is_err());
                     }
                     ([], _) => return 1,
                     _ => {}
@@ -271,9 +271,8 @@ impl Listener<'_> {
         let Some(descriptor) = descriptor else {
             return Err(failure("system call filter", "no listener was passed"));
         };
-        let listener = self.order.task.handover().and_then(|handover| handover.listener.as_ref());
         let pid = self.child.pid.as_raw_nonzero().get().unsigned_abs();
-        host::pass_listener(listener, &descriptor, pid)
+        host::pass_listener(self.order, &descriptor, pid)
     }
 
     /// The child has stepped out of the way of the one that it made, whose number in this pid namespace the descriptor tells.

@@ -5,11 +5,11 @@ use super::launch::{Inherited, failure};
 use super::wire::Failure;
 use super::{Order, Task};
 use crate::isolate::{self, talk};
-use crate::setup::{Hooks, Listener, UserNamespace};
+use crate::setup::{Hooks, UserNamespace};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The name under which a terminal is sent to a console socket.
 const CONSOLE_NAME: &[u8] = b"/dev/ptmx";
@@ -53,31 +53,30 @@ pub(super) fn pass_console(
         .map_err(|error| failure("terminal", format!("send it to the console socket: {error}")))
 }
 
-/// Passes a filter's listener to the agent that was named, with the container's state.
-pub(super) fn pass_listener(
-    listener: Option<&Listener>,
-    descriptor: &OwnedFd,
-    pid: u32,
-) -> Result<(), Failure> {
-    let Some(listener) = listener else {
+/// Passes a filter's listener to the agent that was named, with the container's state: the `ContainerProcessState` of the
+/// runtime specification.
+pub(super) fn pass_listener(order: &Order, descriptor: &OwnedFd, pid: u32) -> Result<(), Failure> {
+    let Some(agent) = &order.listener else {
         return Err(failure("system call filter", "it leaves calls to somebody, and nobody is named"));
     };
-    let socket = listener.socket.display();
     let failed = |error: rustix::io::Errno| {
-        failure("system call filter", format!("send the listener to {socket}: {error}"))
+        failure("system call filter", format!("send the listener to {}: {error}", agent.path.display()))
     };
-    let mut state: Value = serde_json::from_str(&listener.state).unwrap_or_default();
-    if let Value::Object(fields) = &mut state {
-        fields.insert("pid".to_owned(), pid.into());
-        if let Some(Value::Object(inner)) = fields.get_mut("state") {
-            inner.insert("pid".to_owned(), pid.into());
-        }
-    }
-    let address = SocketAddrUnix::new(&listener.socket).map_err(failed)?;
+    let state = order.task.handover().map(|handover| handover.state.as_str()).unwrap_or_default();
+    let mut state: Value = serde_json::from_str(state).unwrap_or_else(|_| json!({ "id": order.task.id() }));
+    state["pid"] = pid.into();
+    state["status"] = if order.task.setup().is_some() { "creating" } else { "running" }.into();
+    let told = json!({
+        "ociVersion": state["ociVersion"],
+        "fds": ["seccompFd"],
+        "pid": pid,
+        "metadata": agent.metadata,
+        "state": state,
+    });
+    let address = SocketAddrUnix::new(&agent.path).map_err(failed)?;
     let connection =
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(failed)?;
     rustix::net::connect(&connection, &address).map_err(failed)?;
-    talk::send_descriptor(connection.as_fd(), state.to_string().as_bytes(), descriptor.as_fd())
-        .map_err(failed)
+    talk::send_descriptor(connection.as_fd(), told.to_string().as_bytes(), descriptor.as_fd()).map_err(failed)
 }

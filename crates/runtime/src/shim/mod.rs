@@ -27,6 +27,8 @@ mod order;
 mod serve;
 pub mod wire;
 
+#[cfg(test)]
+pub(crate) use clone::start_ticks;
 pub use launch::main;
 pub(crate) use launch::{IGNORED_SIGNALS, PROGRAM_NAME};
-pub(crate) use order::{Filter, Loading, Order, Task};
+pub(crate) use order::{Filter, Order, Task};

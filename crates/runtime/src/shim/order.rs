@@ -4,6 +4,7 @@
 //! in the daemon (where control groups are mounted, the compiled filter) and comes along.
 
 use crate::cgroup::Group;
+use crate::seccomp::Listener;
 use crate::setup::{ExecSetup, Handover, Process, Setup, Stdio, Watch};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -19,17 +20,10 @@ pub(crate) struct Order {
     pub(crate) task: Task,
     /// Its control groups.
     pub(crate) group: Group,
-    /// How its filter is loaded.
-    pub(crate) filter: Loading,
-}
-
-/// How a system call filter is loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Loading {
-    /// `SECCOMP_FILTER_FLAG_…`.
-    pub(crate) flags: u32,
-    /// It leaves calls to somebody.
-    pub(crate) asks: bool,
+    /// The flags with which its filter is loaded: `FLAG_…` of [`sys::filter`].
+    pub(crate) filter_flags: u32,
+    /// Who decides over the calls that its filter leaves to somebody.
+    pub(crate) listener: Option<Listener>,
 }
 
 /// A system call filter, ready for the kernel.
@@ -37,10 +31,15 @@ pub(crate) struct Loading {
 pub(crate) struct Filter {
     /// The program.
     pub(crate) instructions: Vec<Instruction>,
-    /// `SECCOMP_FILTER_FLAG_…`.
+    /// `FLAG_…` of [`sys::filter`].
     pub(crate) flags: u32,
-    /// It leaves calls to somebody.
-    pub(crate) asks: bool,
+}
+
+impl Filter {
+    /// Whether it leaves calls to somebody.
+    pub(crate) const fn asks(&self) -> bool {
+        self.flags & sys::filter::FLAG_LISTENER != 0
+    }
 }
 
 /// A container or one more process.
@@ -138,8 +137,8 @@ impl Order {
                 operand: u32::from_ne_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]),
             })
             .collect();
-        let Loading { flags, asks } = order.filter;
-        let filter = (!instructions.is_empty()).then_some(Filter { instructions, flags, asks });
+        let flags = order.filter_flags;
+        let filter = (!instructions.is_empty()).then_some(Filter { instructions, flags });
         Ok((order, filter))
     }
 }
