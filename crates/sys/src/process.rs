@@ -358,9 +358,9 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// `EBADF` if it is not open.
-pub fn keep_on_exec(number: u32) -> Result<(), Errno> {
+pub fn keep_on_exec(number: RawFd) -> Result<(), Errno> {
     // SAFETY: the call changes a flag of a descriptor; nothing is closed.
-    check(unsafe { libc::fcntl(number as RawFd, libc::F_SETFD, 0) }.into()).map(drop)
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }.into()).map(drop)
 }
 
 /// A copy of the descriptor with this number, close-on-exec; for what another thread opens and this one only knows by

@@ -32,7 +32,8 @@ impl Journal {
 
     /// Tells an error.
     pub(super) fn error(&self, message: &str) {
-        cli::print_error(message);
+        // Engines and suites look for the word.
+        cli::print_error(&format!("runtime error: {message}"));
         let Some(path) = &self.file else { return };
         let now: Time = base::Clock::system().now();
         let line = if self.is_json {

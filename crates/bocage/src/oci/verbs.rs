@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use runtime::bundle::config::{Capabilities, Process, User};
 use runtime::bundle::{control, create as bundle, exec as bundle_exec};
 use runtime::{Host, ShimProgram};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd, RawFd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use std::os::fd::AsFd;
@@ -55,17 +55,33 @@ fn console(matches: &ArgMatches) -> Result<Option<OwnedFd>, Failure> {
     Ok(Some(socket))
 }
 
-/// The descriptors that the program shall have: the caller's, from 3 on.
-fn preserved(matches: &ArgMatches) -> Result<Vec<OwnedFd>, Failure> {
+/// The descriptors that the program shall have: those of the caller's, from 3 on, that are open.
+fn preserved(matches: &ArgMatches) -> Vec<(RawFd, OwnedFd)> {
     let count = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
-    (3..3 + count)
-        .map(|number| {
-            let copy = sys::process::duplicate_number(number.cast_signed());
-            copy.map_err(|_| {
-                Failure::new(format!("--preserve-fds={count}: the caller has no descriptor {number} open"))
-            })
+    // Looked at first: copies take numbers too.
+    let is_open = |number: &RawFd| Path::new(&format!("/proc/self/fd/{number}")).exists();
+    let open: Vec<RawFd> = (3..3 + count.cast_signed()).filter(is_open).collect();
+    open.into_iter()
+        .filter_map(|number| Some((number, sys::process::duplicate_number(number).ok()?)))
+        .collect()
+}
+
+/// This process's environment, for hooks that bring none.
+fn environment() -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| {
+            Some(format!("{}={}", name.into_string().ok()?, value.into_string().ok()?))
         })
         .collect()
+}
+
+/// Says which capabilities of a configuration are passed over.
+fn warn_of_unknown(process: Option<&Process>) {
+    let unknown = runtime::bundle::convert::unknown_capabilities(process);
+    if !unknown.is_empty() {
+        let names = unknown.join(" ");
+        warn(Some(format!("ignoring unknown or unavailable capabilities: [{names}]")));
+    }
 }
 
 fn described<'a>(matches: &'a ArgMatches, console: Option<OwnedFd>) -> Result<bundle::Create<'a>, Failure> {
@@ -73,7 +89,8 @@ fn described<'a>(matches: &'a ArgMatches, console: Option<OwnedFd>) -> Result<bu
         id: id(matches),
         bundle: path(matches, "bundle").unwrap_or(Path::new(".")),
         pid_file: path(matches, "pid-file"),
-        preserved: preserved(matches)?,
+        preserved: preserved(matches),
+        env: environment(),
         console,
         no_pivot: matches.get_flag("no-pivot"),
         no_new_keyring: matches.get_flag("no-new-keyring"),
@@ -83,12 +100,14 @@ fn described<'a>(matches: &'a ArgMatches, console: Option<OwnedFd>) -> Result<bu
 pub(super) fn create(context: &Context, matches: &ArgMatches) -> Outcome {
     // Copied first: what is opened later takes no number that was meant.
     let what = described(matches, console(matches)?)?;
+    let (_, config) = runtime::bundle::state::read_bundle(what.bundle)?;
+    warn_of_unknown(config.process.as_ref());
     bundle::create(&host()?, &context.store, &context.clock, what)?;
     Ok(0)
 }
 
 pub(super) fn start(context: &Context, matches: &ArgMatches) -> Outcome {
-    bundle::start(&host()?, &context.store, id(matches))?;
+    bundle::start(&host()?, &context.store, id(matches), &environment())?;
     Ok(0)
 }
 
@@ -96,6 +115,7 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
     let detach = matches.get_flag("detach");
     let mut what = described(matches, console(matches)?)?;
     let (_, config) = runtime::bundle::state::read_bundle(what.bundle)?;
+    warn_of_unknown(config.process.as_ref());
     let has_terminal = config.process.as_ref().is_some_and(|process| process.terminal);
     let mut relay = None;
     if has_terminal && what.console.is_none() {
@@ -115,8 +135,8 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
     let id = what.id.to_owned();
     let record = bundle::create(&host, &context.store, &context.clock, what)?;
     let terminal = relay.map(terminal::Relay::accept).transpose()?;
-    if let Err(error) = bundle::start(&host, &context.store, &id) {
-        let _ = control::delete(&context.store, host.layout(), &id, true);
+    if let Err(error) = bundle::start(&host, &context.store, &id, &environment()) {
+        let _ = control::delete(&context.store, host.layout(), &id, true, &environment());
         return Err(error.into());
     }
     if detach {
@@ -124,7 +144,7 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
     }
     let code = wait_for(record.process.pid, terminal)?;
     if !matches.get_flag("keep") {
-        warn(control::delete(&context.store, host.layout(), &id, true)?);
+        warn(control::delete(&context.store, host.layout(), &id, true, &environment())?);
     }
     Ok(code)
 }
@@ -187,13 +207,13 @@ fn signal(word: &str) -> Result<i32, Failure> {
 
 pub(super) fn delete(context: &Context, matches: &ArgMatches) -> Outcome {
     let force = matches.get_flag("force");
-    warn(control::delete(&context.store, &layout()?, id(matches), force)?);
+    warn(control::delete(&context.store, &layout()?, id(matches), force, &environment())?);
     Ok(0)
 }
 
 pub(super) fn exec(context: &Context, matches: &ArgMatches) -> Outcome {
     let detach = matches.get_flag("detach");
-    let preserved = preserved(matches)?;
+    let preserved = preserved(matches);
     let mut console = console(matches)?;
     let process = process(context, matches)?;
     let mut relay = None;

@@ -224,8 +224,8 @@ objects! {
         path: PathBuf,
         /// Its arguments, its name first.
         args: Vec<String>,
-        /// `NAME=value`.
-        env: Vec<String>,
+        /// `NAME=value`; none for what whoever runs it has.
+        env: Option<Vec<String>>,
         /// Seconds.
         timeout: Option<i64>,
     }

@@ -98,12 +98,18 @@ pub(super) fn destroy(layout: &Layout, record: &Record) -> Result<(), Error> {
 }
 
 /// Deletes a container that has ended, or that never started; with `force` any. With `force`, one that is not there
-/// is no error.
+/// is no error. `env` is the environment of hooks that bring none.
 ///
 /// # Errors
 /// [`Error::Status`] if it runs; what could not be removed. A `poststop` hook that fails is told as text, and changes
 /// nothing.
-pub fn delete(store: &Store, layout: &Layout, id: &str, force: bool) -> Result<Option<String>, Error> {
+pub fn delete(
+    store: &Store,
+    layout: &Layout,
+    id: &str,
+    force: bool,
+    env: &[String],
+) -> Result<Option<String>, Error> {
     let record = match store.load(id) {
         // What was left in the middle of its creation goes too.
         Err(Error::NotFound { .. }) if force => return store.forget(id).map(|()| None),
@@ -122,7 +128,7 @@ pub fn delete(store: &Store, layout: &Layout, id: &str, force: bool) -> Result<O
     let (hooks, told) = record.hooks("poststop", &record.config.hooks.poststop)?;
     let mut failures = Vec::new();
     for hook in hooks {
-        if let Err(problem) = crate::isolate::run_hooks(&[hook], "poststop", &told, "stopped", 0) {
+        if let Err(problem) = crate::isolate::run_hooks(&[hook], "poststop", (&told, "stopped"), 0, env) {
             failures.push(problem.text().to_owned());
         }
     }

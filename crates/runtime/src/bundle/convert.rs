@@ -29,8 +29,10 @@ pub struct Given {
     pub no_new_keyring: bool,
     /// The inherited descriptor of a socket to which the terminal goes.
     pub console: Option<i32>,
-    /// Descriptors from 3 on that the program gets.
-    pub preserved: u32,
+    /// Descriptors that the program gets.
+    pub preserved: Vec<i32>,
+    /// The environment of hooks that bring none.
+    pub env: Vec<String>,
 }
 
 /// The settings of the kernel that belong to an ipc namespace, beside all in `fs.mqueue`.
@@ -100,6 +102,7 @@ pub fn setup(config: &Config, given: &Given) -> Result<Setup, Error> {
         log: None,
         hooks: Hooks {
             state: state.to_string(),
+            env: given.env.clone(),
             create_runtime: hooks("createRuntime", &[&config.hooks.prestart, &config.hooks.create_runtime])?,
             create_container: hooks("createContainer", &[&config.hooks.create_container])?,
             start_container: hooks("startContainer", &[&config.hooks.start_container])?,
@@ -107,7 +110,7 @@ pub fn setup(config: &Config, given: &Given) -> Result<Setup, Error> {
         watch: Watch::Caller(Handover {
             waits: true,
             console: given.console,
-            preserved: given.preserved,
+            preserved: given.preserved.clone(),
             state: state.to_string(),
         }),
     })
@@ -399,7 +402,7 @@ pub fn process(from: &config::Process, config: &Config, field: &str) -> Result<P
     }
     Ok(Process {
         args: from.args.clone(),
-        env: from.env.clone(),
+        env: last_of_each(&from.env),
         cwd: from.cwd.clone(),
         user: format!("{}:{}", from.user.uid, from.user.gid),
         groups: from.user.additional_gids.iter().map(u32::to_string).collect(),
@@ -434,6 +437,31 @@ pub fn process(from: &config::Process, config: &Config, field: &str) -> Result<P
             .transpose()?,
         keeps_keyring: false,
     })
+}
+
+/// Of two values for one variable the later counts, whoever reads them.
+fn last_of_each(env: &[String]) -> Vec<String> {
+    let name =
+        |entry: &String| entry.split_once('=').map_or_else(|| entry.clone(), |(name, _)| name.to_owned());
+    let mut all: Vec<String> = Vec::with_capacity(env.len());
+    for entry in env {
+        match all.iter_mut().find(|earlier| name(earlier) == name(entry)) {
+            Some(earlier) => earlier.clone_from(entry),
+            None => all.push(entry.clone()),
+        }
+    }
+    all
+}
+
+/// The names in a process's sets that are no capability of any kernel, once each.
+pub fn unknown_capabilities(process: Option<&config::Process>) -> Vec<String> {
+    let sets = process.and_then(|process| process.capabilities.clone()).unwrap_or_default();
+    let all = [sets.bounding, sets.effective, sets.permitted, sets.inheritable, sets.ambient].concat();
+    let mut unknown: Vec<String> =
+        all.into_iter().filter(|name| !crate::isolate::is_capability(name)).collect();
+    unknown.sort();
+    unknown.dedup();
+    unknown
 }
 
 /// Names that are no capability of any kernel are passed over, as runc does: a newer engine may know more than this runtime.
@@ -481,7 +509,7 @@ fn io_priority(from: &config::IoPriority) -> Result<IoPriority, Error> {
     match from.class.as_str() {
         "IOPRIO_CLASS_RT" => Ok(IoPriority::RealTime(level)),
         "IOPRIO_CLASS_BE" => Ok(IoPriority::BestEffort(level)),
-        "IOPRIO_CLASS_IDLE" => Ok(IoPriority::Idle),
+        "IOPRIO_CLASS_IDLE" => Ok(IoPriority::Idle(level)),
         other => {
             let why = format!("{other:?} is none of IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE");
             Err(Error::invalid("process.ioPriority.class", why))

@@ -26,8 +26,10 @@ pub struct Create<'a> {
     pub pid_file: Option<&'a Path>,
     /// A connected socket to which a terminal goes.
     pub console: Option<OwnedFd>,
-    /// Descriptors from 3 on that the program gets.
-    pub preserved: Vec<OwnedFd>,
+    /// Descriptors that the program gets, under these numbers, from 3 on.
+    pub preserved: Vec<(RawFd, OwnedFd)>,
+    /// The environment of hooks that bring none.
+    pub env: Vec<String>,
     /// The root is not exchanged but only changed.
     pub no_pivot: bool,
     /// The caller's session keyring is kept.
@@ -49,7 +51,8 @@ pub fn create(host: &Host, store: &Store, clock: &Clock, what: Create<'_>) -> Re
         no_pivot: what.no_pivot,
         no_new_keyring: what.no_new_keyring,
         console: streams.console_number,
-        preserved: what.preserved.len() as u32,
+        preserved: what.preserved.iter().map(|(number, _)| *number).collect(),
+        env: what.env,
     };
     let setup = convert::setup(&config, &given)?;
     let started = crate::start(host, &setup, &streams.inherited()).map_err(Error::Start)?;
@@ -103,7 +106,7 @@ impl Streams {
     pub(super) fn with(
         has_terminal: bool,
         console: Option<&OwnedFd>,
-        preserved: &[OwnedFd],
+        preserved: &[(RawFd, OwnedFd)],
     ) -> Result<Streams, Error> {
         let copy = |descriptor: BorrowedFd<'_>| {
             rustix::io::fcntl_dupfd_cloexec(descriptor, 3)
@@ -120,12 +123,12 @@ impl Streams {
             _ => {}
         }
         let mut owned = Vec::new();
-        for (number, descriptor) in (3..).zip(preserved) {
-            owned.push((copy(descriptor.as_fd())?, number));
+        for (number, descriptor) in preserved {
+            owned.push((copy(descriptor.as_fd())?, *number));
         }
         let mut console_number = None;
         if let Some(console) = console {
-            let number = 3 + preserved.len() as RawFd;
+            let number = preserved.iter().map(|(number, _)| number + 1).max().unwrap_or(3);
             owned.push((copy(console.as_fd())?, number));
             console_number = Some(number);
         }
@@ -144,12 +147,12 @@ impl Streams {
     }
 }
 
-/// Lets a created container's program run.
+/// Lets a created container's program run. `env` is the environment of hooks that bring none.
 ///
 /// # Errors
 /// [`Error::Status`] if it is not just created; why the program could not be executed; a `poststart` hook that failed, upon
 /// which the container is killed.
-pub fn start(host: &Host, store: &Store, id: &str) -> Result<(), Error> {
+pub fn start(host: &Host, store: &Store, id: &str, env: &[String]) -> Result<(), Error> {
     let record = store.load(id)?;
     let status = store.status(&record, host.layout())?;
     if status != Status::Created {
@@ -163,7 +166,7 @@ pub fn start(host: &Host, store: &Store, id: &str) -> Result<(), Error> {
     outcome?;
     removed?;
     let (hooks, state) = record.hooks("poststart", &record.config.hooks.poststart)?;
-    let run = crate::isolate::run_hooks(&hooks, "poststart", &state, "running", record.process.pid);
+    let run = crate::isolate::run_hooks(&hooks, "poststart", (&state, "running"), record.process.pid, env);
     run.map_err(|problem| {
         let _ = state::group(&record, host.layout()).kill_all();
         Error::Hook { why: format!("{}: the container was killed", problem.text()) }

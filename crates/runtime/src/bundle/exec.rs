@@ -7,7 +7,7 @@ use super::state::{Record, Status, Store};
 use super::{Error, control};
 use crate::setup::{CpuAffinity, ExecSetup, Handover, Process, Stdio, Watch};
 use crate::{Host, Started};
-use rustix::fd::OwnedFd;
+use rustix::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 /// What `exec` is told.
@@ -21,8 +21,8 @@ pub struct Exec<'a> {
     pub pid_file: Option<&'a Path>,
     /// A connected socket to which a terminal goes.
     pub console: Option<OwnedFd>,
-    /// Descriptors from 3 on that the program gets.
-    pub preserved: Vec<OwnedFd>,
+    /// Descriptors that the program gets, under these numbers, from 3 on.
+    pub preserved: Vec<(RawFd, OwnedFd)>,
     /// A group beneath the container's own.
     pub cgroup: Option<&'a str>,
     /// A paused container is no obstacle: the process waits with the others.
@@ -65,7 +65,7 @@ pub fn exec(host: &Host, store: &Store, what: Exec<'_>) -> Result<Started, Error
         watch: Watch::Caller(Handover {
             waits: false,
             console: streams.console_number,
-            preserved: what.preserved.len() as u32,
+            preserved: what.preserved.iter().map(|(number, _)| *number).collect(),
             state: state.to_string(),
         }),
     };

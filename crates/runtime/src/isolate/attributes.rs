@@ -74,7 +74,7 @@ pub(super) fn scheduling(child: &mut Child<'_>) -> Outcome {
     let (class, level) = match priority {
         IoPriority::RealTime(level) => (IoClass::RealTime, level),
         IoPriority::BestEffort(level) => (IoClass::BestEffort, level),
-        IoPriority::Idle => (IoClass::Idle, 0),
+        IoPriority::Idle(level) => (IoClass::Idle, level),
     };
     sys::attributes::set_io_priority(class, level).during("set the priority of input and output")
 }

@@ -2,7 +2,7 @@
 
 use super::environment::{Child, Outcome, Problem};
 use super::talk;
-use crate::setup::Hook;
+use crate::setup::{Hook, Hooks};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -24,21 +24,31 @@ pub(super) fn outside(child: &mut Child<'_>) -> Outcome {
 /// Hooks in the container's namespaces, before its root changes.
 pub(super) fn create_container(child: &mut Child<'_>) -> Outcome {
     let Some(setup) = child.setup else { return Ok(()) };
-    run_all(&setup.hooks.create_container, "createContainer", &setup.hooks.state, "creating", own_pid())
+    let Hooks { create_container, state, env, .. } = &setup.hooks;
+    run_all(create_container, "createContainer", (state, "creating"), own_pid(), env)
 }
 
 /// Hooks in the container, just before its program.
 pub(super) fn start_container(child: &mut Child<'_>) -> Outcome {
     let Some(setup) = child.setup else { return Ok(()) };
-    run_all(&setup.hooks.start_container, "startContainer", &setup.hooks.state, "created", own_pid())
+    let Hooks { start_container, state, .. } = &setup.hooks;
+    // Here whoever runs them is the container's own process.
+    run_all(start_container, "startContainer", (state, "created"), own_pid(), &child.process.env)
 }
 
 fn own_pid() -> u32 {
     std::process::id()
 }
 
-/// Runs hooks in their order until one fails. `state` is the container's as JSON, to which status and process are added.
-pub(crate) fn run_all(hooks: &[Hook], kind: &str, state: &str, status: &str, pid: u32) -> Outcome {
+/// Runs hooks in their order until one fails. `state` is the container's as JSON, to which status and process are added;
+/// `env` is the environment of those that bring none.
+pub(crate) fn run_all(
+    hooks: &[Hook],
+    kind: &str,
+    (state, status): (&str, &str),
+    pid: u32,
+    env: &[String],
+) -> Outcome {
     if hooks.is_empty() {
         return Ok(());
     }
@@ -51,19 +61,20 @@ pub(crate) fn run_all(hooks: &[Hook], kind: &str, state: &str, status: &str, pid
     }
     let state = state.to_string();
     for (number, hook) in hooks.iter().enumerate() {
-        run(hook, &state).map_err(|why| {
+        run(hook, &state, env).map_err(|why| {
             Problem::new(format!("hook {number} of {kind} ({}): {why}", hook.path.display()))
         })?;
     }
     Ok(())
 }
 
-fn run(hook: &Hook, state: &str) -> Result<(), String> {
+fn run(hook: &Hook, state: &str, env: &[String]) -> Result<(), String> {
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
     }
-    command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    let env = hook.env.as_deref().unwrap_or(env);
+    command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut started = command.spawn().map_err(|error| error.to_string())?;
     if let Some(mut stdin) = started.stdin.take() {

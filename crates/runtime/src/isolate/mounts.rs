@@ -8,7 +8,7 @@ use super::paths::{self, Missing};
 use super::{copyup, dev};
 use crate::setup::{Attributes, Change, Mount, MountKind, Options};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::path::Path;
@@ -144,12 +144,30 @@ fn mount_one(child: &mut Child<'_>, index: usize, mount: &Mount) -> Outcome {
         changes(options.tree)?;
         changes(options.mount)?;
     }
+    if let MountKind::New { kind, .. } = &mount.kind
+        && (kind == "proc" || kind == "sysfs")
+    {
+        check_ordinary(child, target)?;
+    }
     if options.copy_up {
         copyup::fill(child.root()?, target, made.as_fd())
             .during(format_args!("copy what {name} holds into the mount on it"))?;
     }
     put_in_root(child, made.as_fd(), target)?;
     options.passing.iter().try_for_each(|passing| changes(*passing))
+}
+
+/// The kernel's own file systems go where their name says: a link in the image would let what is shown under that name be
+/// something else.
+fn check_ordinary(child: &Child<'_>, target: &Path) -> Outcome {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(()) };
+    let Some(parent) = find_if_there(child.root()?, parent)? else { return Ok(()) };
+    let is_link = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+    if is_link {
+        return Err(Problem::new(format!("{} must be mounted on ordinary directory", target.display())));
+    }
+    Ok(())
 }
 
 /// Puts a mount on a path of the container, made where it is missing: a file for a file.

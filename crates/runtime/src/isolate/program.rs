@@ -3,6 +3,7 @@
 use super::environment::{Child, During, Outcome, Problem, error_text};
 use super::paths::{self, Missing};
 use super::talk;
+use crate::shim::Filter;
 use crate::shim::wire::FailureKind;
 use rustix::fd::AsFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
@@ -116,20 +117,34 @@ pub(super) fn close_descriptors(child: &mut Child<'_>) -> Outcome {
     talk::send(child.reports_to(), talk::READY).during("tell the shim")?;
     // The mask was empty so that modes are as they were asked for; a program expects the usual one.
     rustix::process::umask(Mode::from_raw_mode(child.process.umask.unwrap_or(0o022)));
-    let preserved = child.handover.map_or(0, |handover| handover.preserved);
-    for number in 3..3 + preserved {
-        // Inherited by the shim under this very number, from a caller who wants the program to have it.
-        sys::process::keep_on_exec(number).during(format_args!("keep descriptor {number}"))?;
-    }
-    match sys::process::close_on_exec_from(3 + preserved) {
+    match sys::process::close_on_exec_from(3) {
         // Everything was opened close-on-exec; this call only makes sure, and Linux before 5.11 lacks it.
-        Err(Errno::NOSYS | Errno::INVAL) => Ok(()),
-        other => other.during("mark descriptors close-on-exec"),
+        Err(Errno::NOSYS | Errno::INVAL) => {}
+        other => other.during("mark descriptors close-on-exec")?,
     }
+    for number in child.handover.iter().flat_map(|handover| &handover.preserved) {
+        // Inherited by the shim under this very number, from a caller who wants the program to have it.
+        sys::process::keep_on_exec(*number).during(format_args!("keep descriptor {number}"))?;
+    }
+    Ok(())
 }
 
 /// Waits, all set up, until somebody connects: from then on it is they who are told of a failure.
 pub(super) fn wait_for_start(child: &mut Child<'_>) -> Outcome {
+    if child.filter.is_some_and(Filter::asks) { Ok(()) } else { wait_at_gate(child) }
+}
+
+/// Whoever decides over calls must be known while the container waits: it then waits behind its filter, which must allow
+/// what waiting takes.
+pub(super) fn wait_for_start_filtered(child: &mut Child<'_>) -> Outcome {
+    if !child.filter.is_some_and(Filter::asks) || child.gate.is_none() {
+        return Ok(());
+    }
+    wait_at_gate(child)?;
+    talk::send(child.reports_to(), talk::READY).during("tell who started it")
+}
+
+fn wait_at_gate(child: &mut Child<'_>) -> Outcome {
     let Some(gate) = child.gate else { return Ok(()) };
     talk::send(child.report, talk::CREATED).during("tell the shim")?;
     let starter = loop {

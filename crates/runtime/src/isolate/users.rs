@@ -81,10 +81,7 @@ pub(super) fn find(passwd: &str, group: &str, user: &str, besides: &[String]) ->
         identity.groups = groups(group).filter(is_member).map(|group| group.gid).collect();
     }
     for word in besides {
-        let gid = find_group(group, word)?;
-        if !identity.groups.contains(&gid) {
-            identity.groups.push(gid);
-        }
+        identity.groups.push(find_group(group, word)?);
     }
     if identity.home.is_empty() {
         "/".clone_into(&mut identity.home);

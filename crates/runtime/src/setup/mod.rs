@@ -88,8 +88,8 @@ pub struct Handover {
     pub waits: bool,
     /// The inherited descriptor of a connected socket to which the terminal's other end is sent.
     pub console: Option<i32>,
-    /// As many descriptors, from 3 on, are the program's.
-    pub preserved: u32,
+    /// Inherited descriptors that are the program's, under the same numbers.
+    pub preserved: Vec<i32>,
     /// What whoever decides over calls that the filter leaves to them is told of the container: its state, as JSON.
     pub state: String,
 }
@@ -219,6 +219,8 @@ pub struct Hooks {
     /// What they are told on their standard input, as JSON: an object to which the process number and the status
     /// are added.
     pub state: String,
+    /// The environment of those outside that bring none: the caller's.
+    pub env: Vec<String>,
     /// In the runtime's namespaces, once the container's exist and before its root does: `prestart`, then
     /// `createRuntime`.
     pub create_runtime: Vec<Hook>,
@@ -235,8 +237,8 @@ pub struct Hook {
     pub path: PathBuf,
     /// Its arguments, its name first.
     pub args: Vec<String>,
-    /// `NAME=value`.
-    pub env: Vec<String>,
+    /// `NAME=value`; none for what whoever runs it has.
+    pub env: Option<Vec<String>>,
     /// After so many seconds it is killed and has failed.
     pub timeout_seconds: Option<u64>,
 }

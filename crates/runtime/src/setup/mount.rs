@@ -112,7 +112,8 @@ const ATTRIBUTES: [(&str, Act); 18] = [
     ("nosymfollow", Act::Set(Attributes::NO_SYMBOLIC_LINKS)),
     ("symfollow", Act::Clear(Attributes::NO_SYMBOLIC_LINKS)),
     ("relatime", Act::AccessTime(Attributes::NONE)),
-    ("norelatime", Act::AccessTime(Attributes::STRICT_ACCESS_TIME)),
+    // What the kernel does where nobody says otherwise is `relatime` all the same.
+    ("norelatime", Act::Clear(Attributes::NONE)),
     ("noatime", Act::AccessTime(Attributes::NO_ACCESS_TIME)),
     ("atime", Act::AccessTime(Attributes::NONE)),
     ("strictatime", Act::AccessTime(Attributes::STRICT_ACCESS_TIME)),

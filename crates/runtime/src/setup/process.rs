@@ -111,8 +111,8 @@ pub enum IoPriority {
     RealTime(u8),
     /// As everybody, at a level from 0 to 7.
     BestEffort(u8),
-    /// When nobody else asks.
-    Idle,
+    /// When nobody else asks; the level means nothing, and is kept.
+    Idle(u8),
 }
 
 /// The processors that a process may run on, as lists such as `0-3,7`.

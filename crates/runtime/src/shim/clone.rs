@@ -206,7 +206,7 @@ impl Listener<'_> {
                 [] if self.ready => return Ok(()),
                 [] => return Err(failure("start", "the child ended before it was set up")),
                 talk::READY => self.ready = true,
-                talk::CREATED => return self.finish_creation(),
+                talk::CREATED => return Ok(()),
                 talk::PRIVILEGES => {
                     host::give_privileges(self.order, self.child.pid)?;
                     self.answer()?;
@@ -229,31 +229,6 @@ impl Listener<'_> {
     fn answer(&self) -> Result<(), Failure> {
         talk::send(self.socket.as_fd(), talk::GO)
             .map_err(|error| failure("answer the child", error.to_string()))
-    }
-
-    /// A child that waits may still send the listener of its filter once it is started: somebody must be there to
-    /// pass it on, which this process does in a copy of itself.
-    fn finish_creation(&mut self) -> Result<(), Failure> {
-        if self.order.filter_flags & sys::filter::FLAG_LISTENER == 0 {
-            return Ok(());
-        }
-        let socket = self.socket.as_fd();
-        let order = self.order;
-        let pid = self.child.pid.as_raw_nonzero().get().unsigned_abs();
-        sys::process::clone_process(NewNamespaces::NONE, None, || {
-            while let Ok((message, descriptor)) = talk::receive(socket) {
-                match (message.as_slice(), descriptor) {
-                    (talk::LISTENER, Some(descriptor)) => {
-                        return i32::from(host::pass_listener(order, &descriptor, pid).is_err());
-                    }
-                    ([], _) => return 1,
-                    _ => {}
-                }
-            }
-            1
-        })
-        .map(drop)
-        .map_err(|error| failure("system call filter", error.to_string()))
     }
 
     fn take_terminal(&mut self, master: Option<OwnedFd>) -> Result<(), Failure> {

@@ -32,9 +32,9 @@ pub(super) fn give_privileges(order: &Order, child: Pid) -> Result<(), Failure> 
 /// The hooks that run in the runtime's own namespaces.
 pub(super) fn run_hooks(order: &Order, child: Pid) -> Result<(), Failure> {
     let Task::Run(setup) = &order.task else { return Ok(()) };
-    let Hooks { create_runtime, state, .. } = &setup.hooks;
+    let Hooks { create_runtime, state, env, .. } = &setup.hooks;
     let pid = child.as_raw_nonzero().get().unsigned_abs();
-    isolate::run_hooks(create_runtime, "createRuntime", state, "creating", pid)
+    isolate::run_hooks(create_runtime, "createRuntime", (state, "creating"), pid, env)
         .map_err(|problem| problem.at("hooks outside"))
 }
 
