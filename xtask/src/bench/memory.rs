@@ -16,6 +16,12 @@ pub(super) fn kilobytes(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
+/// KiB as MiB.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(super) fn mebibytes(kilobytes: u64) -> f64 {
+    kilobytes as f64 / 1024.0
+}
+
 /// The name of a process.
 fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
@@ -27,6 +33,23 @@ const HELPERS: [(&str, &[&str]); 3] = [
     ("docker", &["containerd-shim", "docker-proxy"]),
     ("podman", &["conmon", "netavark", "aardvark", "slirp4netns", "rootlessport"]),
 ];
+
+/// Names of programs that stand beside a daemon all the time, as its children.
+const SECONDS: [(&str, &str); 2] = [("bocage", "bocage"), ("docker", "containerd")];
+
+/// What a daemon takes, with what stands beside it all the time, in KiB.
+pub(super) fn daemon_kilobytes(engine: &str, daemon: u32) -> u64 {
+    let second = SECONDS.iter().find(|(name, _)| *name == engine).map(|(_, second)| *second);
+    let beside =
+        processes().into_iter().filter(|pid| parent(*pid) == Some(daemon) && name(*pid).as_deref() == second);
+    beside.chain([daemon]).filter_map(kilobytes).sum()
+}
+
+/// The parent of a process.
+fn parent(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
 
 /// The processes that an engine started since then, the containers' own left aside: name and KiB of each.
 pub(super) fn helpers(engine: &str, before: &BTreeSet<u32>, own: &[u32]) -> Vec<(String, u64)> {
