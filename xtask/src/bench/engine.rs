@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::line::{IMAGE, Line};
-use super::{docker, memory};
+use super::{docker, groups, memory, podman};
 use crate::scratch::{Daemon, until};
 use crate::{say, shell};
 
@@ -34,9 +34,6 @@ pub(super) struct Engine {
     /// Whether the image was there before, so that it stays.
     had_image: bool,
 }
-
-/// The most descriptors and processes that Podman's containers are given: less than what machines grant.
-const LIMIT_MAX: u64 = 8192;
 
 /// Who started an engine, and so who ends it.
 enum Whose {
@@ -89,24 +86,10 @@ impl Drop for Service {
             Ok(std::fs::remove_dir_all(&self.folder)?)
         });
         if let Some(groups) = &self.groups {
-            remove_groups(groups);
+            groups::remove(groups);
         }
         if let Err(error) = removed {
             say::error(&format!("xtask: {} cannot be removed: {error:#}", self.folder.display()));
-        }
-    }
-}
-
-/// Removes empty groups of a name beneath each hierarchy's root.
-fn remove_groups(name: &str) {
-    let Ok(layout) = runtime::cgroup::Layout::detect() else { return };
-    // All hierarchies of v1 are mounted side by side, those that ours leaves alone among them.
-    let mounts = layout.unified.iter().chain(layout.hierarchies.iter().map(|hierarchy| &hierarchy.mount));
-    let beside = mounts.filter_map(|mount| if layout.is_v1() { mount.parent() } else { Some(mount) });
-    for folder in beside.collect::<std::collections::BTreeSet<_>>() {
-        let _ = std::fs::remove_dir(folder.join(name));
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let _ = std::fs::remove_dir(entry.path().join(name));
         }
     }
 }
@@ -153,48 +136,12 @@ fn podman() -> Result<Option<Engine>> {
     if !shell::found("podman") {
         return Ok(None);
     }
-    let mut client = Vec::new();
-    let service = Service::start("podman", None, |folder, socket| {
-        let settings = folder.join("containers.conf");
-        std::fs::write(&settings, podman_settings())
-            .with_context(|| format!("{} cannot be written", settings.display()))?;
-        client = podman_words(folder, &settings);
-        let mut command = Command::new(&client[0]);
-        command.args(&client[1..]).args(["system", "service", "--time=0"]);
-        command.arg(format!("unix://{}", socket.display()));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command)
-    })?;
-    let (socket, pid) = (service.socket(), Some(service.child.id()));
-    Engine::new("podman", socket, client, pid, Whose::Started { _service: service }).map(Some)
-}
-
-/// Podman's command line with roots and settings in a folder.
-fn podman_words(folder: &Path, settings: &Path) -> Vec<String> {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let words = [
-        "env",
-        &format!("CONTAINERS_CONF={}", settings.display()),
-        "podman",
-        "--cgroup-manager=cgroupfs",
-        "--events-backend=file",
-        "--root",
-        &path("data"),
-        "--runroot",
-        &path("exec"),
-    ];
-    words.map(str::to_owned).to_vec()
-}
-
-/// Limits that this machine allows: Podman asks for more, and some machines grant nobody more.
-fn podman_settings() -> String {
-    use rustix::process::{Resource, getrlimit};
-    let limit = |name: &str, resource| {
-        let most = getrlimit(resource).maximum.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
-        format!("\"{name}={most}:{most}\"")
-    };
-    let limits = [limit("nofile", Resource::Nofile), limit("nproc", Resource::Nproc)];
-    format!("[containers]\ndefault_ulimits = [{}]\n", limits.join(", "))
+    // Whose groups those are that are there already is not known: they stay.
+    let groups = (!groups::exists(podman::GROUPS)).then(|| podman::GROUPS.to_owned());
+    let service = Service::start("podman", groups, podman::service)?;
+    let (socket, pid) = (service.socket(), service.child.id());
+    let client = podman::client(&service.folder, pid);
+    Engine::new("podman", socket, client, Some(pid), Whose::Started { _service: service }).map(Some)
 }
 
 impl Engine {

@@ -12,9 +12,11 @@
 mod docker;
 mod engine;
 mod facts;
+mod groups;
 mod line;
 mod memory;
 mod numbers;
+mod podman;
 mod runtime;
 mod start;
 

@@ -180,7 +180,7 @@ fn sleepers(engine: &mut Engine) -> Result<()> {
 fn syncs(engine: &mut Engine) -> Result<()> {
     match syncs_each(engine, "bridge")? {
         Some(each) => {
-            say::line(&format!("{}: {each:.1} syncs for each create + start + wait + delete", engine.name))
+            say::line(&format!("{}: {each:.1} syncs for each create + start + wait + delete", engine.name));
         }
         None => say::line(&format!("{}: its syncs cannot be counted", engine.name)),
     }

@@ -2,12 +2,18 @@
 //!
 //! A command is measured from before it is started until it was waited for. The bare process is what starting a program costs
 //! whoever does it; the floor is measured from within, so that both together are what a command could come down to.
+//!
+//! crun refuses a machine that has v2 with controllers beside v1. There it is started among mounts without v2, which are made for each
+//! call before its time begins; it then joins one hierarchy fewer than the others.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use ::runtime::cgroup::Layout;
+use anyhow::{Context as _, Result, bail};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use sys::process::NewNamespaces;
 
 use super::bundle::Bundles;
 use super::floor::Floor;
@@ -26,6 +32,8 @@ pub(super) struct Runtime {
     /// Words before runc's.
     first: &'static [&'static str],
     state: PathBuf,
+    /// What is not mounted where it runs.
+    hidden: Option<PathBuf>,
 }
 
 impl Runtime {
@@ -37,41 +45,67 @@ impl Runtime {
         command
     }
 
-    /// Runs a bundle to its end.
-    fn run(&self, bundle: &Path, id: &str) -> Result<()> {
-        shell::quietly(&mut self.command(&["run", "--bundle", &bundle.to_string_lossy(), id]))
+    /// Does something where the runtime can be: on a thread with mounts of its own if something must be hidden from it.
+    pub(super) fn apart<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let Some(hidden) = &self.hidden else { return act() };
+        let there = || {
+            // Of a thread alone: what it starts has its mounts, and nothing else of this process.
+            sys::process::unshare(NewNamespaces::MOUNT).context("no mounts of its own")?;
+            rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+                .context("the mounts cannot be made private")?;
+            rustix::mount::unmount(hidden, UnmountFlags::DETACH)
+                .with_context(|| format!("{} cannot be hidden", hidden.display()))?;
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(there).join()).unwrap_or_else(|_| bail!("a thread failed"))
+    }
+
+    /// Runs a bundle to its end, and says in how many milliseconds.
+    fn run(&self, bundle: &Path, id: &str) -> Result<f64> {
+        self.apart(|| {
+            let begin = Instant::now();
+            shell::quietly(&mut self.command(&["run", "--bundle", &bundle.to_string_lossy(), id]))?;
+            Ok(milliseconds(begin))
+        })
+    }
+
+    /// Runs one bundle, hiding v2 where it does not work with it. The answer is what there is to say about that.
+    fn try_out(&mut self, bundle: &Path) -> Result<Option<String>> {
+        std::fs::create_dir_all(&self.state).context("there is no folder for its state")?;
+        let Err(error) = self.run(bundle, "bocage-bench-first") else { return Ok(None) };
+        let layout = Layout::detect().context("the control groups cannot be found")?;
+        if self.name == OURS || !layout.is_v1() || layout.unified.is_none() {
+            return Err(error);
+        }
+        self.hidden = layout.unified;
+        self.run(bundle, "bocage-bench-first")?;
+        Ok(Some(format!("{} refuses v2 beside v1 and runs where v2 is hidden from it", self.name)))
     }
 }
 
 /// Ours and those that are installed, each of which has run one bundle; who did not is noted.
 pub(super) fn runtimes(binary: &Path, bundles: &Bundles, table: &mut Table) -> Vec<Runtime> {
-    let ours =
-        Runtime { name: OURS, program: binary.to_owned(), first: &["runtime"], state: bundles.state(OURS) };
-    let mut all = vec![ours];
-    for name in ["crun", "runc"] {
-        match shell::path_of(name) {
-            Some(program) => {
-                all.push(Runtime { name, program, first: &[], state: bundles.state(name) });
+    let programs = [
+        (OURS, Some(binary.to_owned()), ["runtime"].as_slice()),
+        ("crun", shell::path_of("crun"), &[]),
+        ("runc", shell::path_of("runc"), &[]),
+    ];
+    let mut all = Vec::new();
+    for (name, program, first) in programs {
+        let Some(program) = program else {
+            table.note(&format!("{name} is not installed"));
+            continue;
+        };
+        let mut runtime = Runtime { name, program, first, state: bundles.state(name), hidden: None };
+        match runtime.try_out(&bundles.ending()) {
+            Ok(note) => {
+                note.iter().for_each(|note| table.note(note));
+                all.push(runtime);
             }
-            None => table.note(&format!("{name} is not installed")),
+            Err(error) if name == OURS => table.note(&format!("`bocage runtime` is not built: {error:#}")),
+            Err(error) => table.note(&format!("{name} does not run the bundle: {error:#}")),
         }
     }
-    all.retain(|runtime| {
-        let worked = std::fs::create_dir_all(&runtime.state)
-            .context("no folder for its state")
-            .and_then(|()| runtime.run(&bundles.ending(), "bocage-bench-first"));
-        match worked {
-            Ok(()) => true,
-            Err(error) if runtime.name == OURS => {
-                table.note(&format!("bocage runtime is not built: {error:#}"));
-                false
-            }
-            Err(error) => {
-                table.note(&format!("{} does not run the bundle: {error:#}", runtime.name));
-                false
-            }
-        }
-    });
     all
 }
 
@@ -91,9 +125,8 @@ pub(super) fn run(runtimes: &[Runtime], bundles: &Bundles, rounds: usize, table:
         seen.push(floor.round(false)?);
         seen.push(floor.round(true)?);
         for runtime in runtimes {
-            let start = Instant::now();
-            runtime.run(&bundle, &format!("bocage-bench-{round}")).with_context(|| runtime.name)?;
-            seen.push(milliseconds(start));
+            let time = runtime.run(&bundle, &format!("bocage-bench-{round}"));
+            seen.push(time.with_context(|| runtime.name)?);
         }
         if round >= WARM_UP_ROUNDS {
             bare.iter_mut().chain(&mut times).zip(seen).for_each(|(times, time)| times.push(time));

@@ -51,13 +51,10 @@ impl Peer<'_> {
                 shell::quietly(&mut engine.command(&words).context("it has no command line")?)
             }
             // Its container inherits these streams, and what holds a pipe is waited for.
-            Self::Runtime(runtime, bundle) => silently(&mut runtime.command(&[
-                "run",
-                "--detach",
-                "--bundle",
-                &bundle.to_string_lossy(),
-                &name,
-            ])),
+            Self::Runtime(runtime, bundle) => runtime.apart(|| {
+                let bundle = bundle.to_string_lossy();
+                silently(&mut runtime.command(&["run", "--detach", "--bundle", &bundle, &name]))
+            }),
         }
     }
 
@@ -71,7 +68,8 @@ impl Peer<'_> {
                 shell::quietly(&mut engine.command(&words).context("it has no command line")?)
             }
             Self::Runtime(runtime, _) => at_a_time(CONTAINERS, |number| {
-                silently(&mut runtime.command(&["delete", "--force", &self.container(number)]))
+                runtime
+                    .apart(|| silently(&mut runtime.command(&["delete", "--force", &self.container(number)])))
             }),
         }
     }

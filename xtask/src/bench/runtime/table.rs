@@ -70,13 +70,10 @@ impl Table {
 
     /// Prints it all.
     pub(super) fn print(&self) {
+        say::line(&format!("{:<28}{:>6}{:>10}{:>10}{:>10}{:>9}", "", "n", "median", "p95", "p99", "ratio"));
         for group in self.groups.iter().filter(|group| !group.lines.is_empty()) {
             let wanted = group.wanted.as_ref().map(|text| format!("   [wanted: {text}]")).unwrap_or_default();
             say::line(&format!("\n{}{}{wanted}", group.what, in_unit(group.unit)));
-            say::line(&format!(
-                "  {:<26}{:>6}{:>10}{:>10}{:>10}{:>9}",
-                "", "n", "median", "p95", "p99", "ratio"
-            ));
             let ours = group.lines.iter().find(|(name, _)| name == OURS).map(|(_, values)| median(values));
             for (name, values) in &group.lines {
                 say::line(&line(name, values, ours));
