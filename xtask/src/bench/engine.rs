@@ -180,6 +180,15 @@ impl Engine {
         if self.had_image { Ok(()) } else { self.line.load(archive) }
     }
 
+    /// Removes a container that runs.
+    pub(super) fn remove(&mut self, id: &str) -> Result<()> {
+        if self.name == "podman" {
+            // It would wait for the process to end by itself.
+            self.line.call("POST", &format!("/containers/{id}/kill"), &[], "kill")?;
+        }
+        self.line.delete(id)
+    }
+
     /// Runs one more process in a container, from its creation to the end of its output.
     pub(super) fn exec(&mut self, id: &str, command: &[&str]) -> Result<()> {
         let exec = self.line.create_exec(id, command)?;

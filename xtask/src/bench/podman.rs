@@ -1,6 +1,6 @@
-//! A Podman of the benchmark's own: its roots and settings in one folder, its mounts and its service in a namespace of their own.
+//! A Podman of the benchmark's own: its roots and settings in one folder, its network and its mounts in namespaces of their own.
 //!
-//! What it starts containers with refuses a machine that has control groups v2 with controllers beside v1, so that v2 is not
+//! What it writes elsewhere goes into memory that ends with it, and its bridge and rules never reach the machine. What it starts containers with refuses a machine that has control groups v2 with controllers beside v1, so that v2 is not
 //! mounted in that namespace where v1 is.
 
 use std::path::Path;
@@ -14,8 +14,9 @@ use rustix::process::{Resource, getrlimit};
 pub(super) const GROUPS: &str = "libpod_parent";
 /// The most descriptors and processes that its containers are given: less than what machines grant.
 const LIMIT_MAX: u64 = 8192;
-/// What is run among the new mounts: the first word's mount is taken away, the others are run.
-const SCRIPT: &str = "test -z \"$0\" || umount \"$0\"; exec \"$@\"";
+/// What is run in the new namespaces: the first word's mount is taken away, the others are run.
+const SCRIPT: &str = "test -z \"$0\" || umount \"$0\"; mkdir -p /var/lib/cni && mount -t tmpfs tmpfs /var/lib/cni && \
+    mount -t tmpfs tmpfs /run && exec \"$@\"";
 
 /// The command line of its service, whose API is at a socket.
 pub(super) fn service(folder: &Path, socket: &Path) -> Result<Command> {
@@ -25,15 +26,17 @@ pub(super) fn service(folder: &Path, socket: &Path) -> Result<Command> {
     let layout = Layout::detect().unwrap_or_default();
     let hidden = layout.unified.clone().filter(|_| layout.is_v1()).unwrap_or_default();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--", "sh", "-c", SCRIPT]).arg(hidden).args(words(folder));
+    command.args(["--net", "--mount", "--", "sh", "-c", SCRIPT]).arg(hidden).args(words(folder));
     command.args(["system", "service", "--time=0"]).arg(format!("unix://{}", socket.display()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(command)
 }
 
-/// Its command line, where the mounts of its service are seen.
+/// Its command line, in the namespaces of its service.
 pub(super) fn client(folder: &Path, service: u32) -> Vec<String> {
-    let mut all = vec!["nsenter".to_owned(), format!("--mount=/proc/{service}/ns/mnt"), "--".to_owned()];
+    let namespace = |kind: &str, name: &str| format!("--{kind}=/proc/{service}/ns/{name}");
+    let mut all =
+        vec!["nsenter".to_owned(), namespace("mount", "mnt"), namespace("net", "net"), "--".to_owned()];
     all.extend(words(folder));
     all
 }

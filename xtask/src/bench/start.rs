@@ -173,7 +173,7 @@ fn sleepers(engine: &mut Engine) -> Result<()> {
     if let Some(kilobytes) = engine.idle_kilobytes() {
         say::line(&format!("{}: the daemon with them, {:.1} MiB", engine.name, mebibytes(kilobytes)));
     }
-    ids.iter().try_for_each(|id| engine.line().delete(id))
+    ids.iter().try_for_each(|id| engine.remove(id))
 }
 
 /// Says how often the daemon waits for the disk, for each round.

@@ -29,7 +29,7 @@ pub(super) fn run(engines: &mut [Engine], rounds: usize, table: &mut Table) -> R
         let measured = both(engines, &sleepers, network, rounds);
         // They are taken away whatever happened.
         for (engine, id) in engines.iter_mut().zip(&sleepers) {
-            engine.line().delete(id)?;
+            engine.remove(id)?;
         }
         let (lives, stages, execs) = measured?;
         let names = || engines.iter().map(|engine| engine.name.clone());

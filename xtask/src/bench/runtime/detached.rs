@@ -63,8 +63,11 @@ impl Peer<'_> {
         match self {
             Self::Engine(engine, _) => {
                 let names: Vec<String> = (0..CONTAINERS).map(|number| self.container(number)).collect();
+                // Podman alone would wait for each to end by itself.
+                let first: &[&str] =
+                    if engine.name == "podman" { &["rm", "-f", "-t", "0"] } else { &["rm", "-f"] };
                 let words: Vec<&str> =
-                    ["rm", "-f"].into_iter().chain(names.iter().map(String::as_str)).collect();
+                    first.iter().copied().chain(names.iter().map(String::as_str)).collect();
                 shell::quietly(&mut engine.command(&words).context("it has no command line")?)
             }
             Self::Runtime(runtime, _) => at_a_time(CONTAINERS, |number| {

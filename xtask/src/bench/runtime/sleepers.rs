@@ -29,7 +29,7 @@ pub(super) fn run(engines: &mut [Engine], table: &mut Table) -> Result<()> {
         let ids = (0..SLEEPERS).map(|_| sleeper(engine)).collect::<Result<Vec<_>>>()?;
         let memory = takes(engine, &before, &ids)?;
         for id in &ids {
-            engine.line().delete(id)?;
+            engine.remove(id)?;
         }
         let helpers: u64 = memory.helpers.iter().sum();
         total.push((engine.name.clone(), vec![mebibytes(helpers + memory.daemon)]));
