@@ -80,6 +80,8 @@ impl Drop for Service {
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
+        // Podman keeps a helper of each exec for minutes after its end.
+        memory::end_those_of(&self.folder);
         // What it started for each container ends a little later.
         let removed = until(END_TIMEOUT, || {
             crate::scratch::unmount_below(&self.folder);

@@ -1,12 +1,26 @@
-//! Who is there, and what each takes: proc(5).
+//! Who is there, what each takes, and the end of those who stay: proc(5).
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// Every process of this moment.
 pub(super) fn processes() -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().to_string_lossy().parse().ok()).collect()
+}
+
+/// Kills the processes that have a folder of the benchmark's own in their command line.
+pub(super) fn end_those_of(folder: &Path) {
+    let inside = format!("{}/", folder.display());
+    for pid in processes().into_iter().filter(|pid| *pid != std::process::id()) {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&words).contains(&inside)) {
+            // One that has ended meanwhile is what was wanted.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
 }
 
 /// The proportional set size of a process, in KiB.
