@@ -152,6 +152,12 @@ impl Engine {
         Ok(Self { name: name.to_owned(), line, socket, client, pid, whose, had_image: false })
     }
 
+    /// Connects anew: daemons close a connection that was idle for minutes.
+    pub(super) fn reconnect(&mut self) -> Result<()> {
+        self.line = self.again()?;
+        Ok(())
+    }
+
     /// One more connection to the same engine, for one more thread.
     pub(super) fn again(&self) -> Result<Line> {
         Line::open(&self.socket)
@@ -210,6 +216,7 @@ impl Engine {
     /// Leaves the engine as it was found, or ends it.
     pub(super) fn stop(mut self) -> Result<()> {
         if matches!(self.whose, Whose::Found) && !self.had_image {
+            self.reconnect()?;
             self.line.call("DELETE", &format!("/images/{IMAGE}"), &[], "remove the image")?;
         }
         match self.whose {

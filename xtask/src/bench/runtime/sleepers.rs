@@ -25,6 +25,7 @@ pub(super) fn run(engines: &mut [Engine], table: &mut Table) -> Result<()> {
     let (mut each, mut total) = (Vec::new(), Vec::new());
     for engine in engines {
         say::step(&format!("{SLEEPERS} sleepers on {}", engine.name));
+        engine.reconnect()?;
         let before = memory::processes();
         let ids = (0..SLEEPERS).map(|_| sleeper(engine)).collect::<Result<Vec<_>>>()?;
         let memory = takes(engine, &before, &ids)?;
@@ -68,6 +69,7 @@ fn takes(engine: &mut Engine, before: &BTreeSet<u32>, ids: &[String]) -> Result<
 pub(super) fn many(engine: &mut Engine, table: &mut Table) -> Result<()> {
     for network in ["none", "bridge"] {
         say::step(&format!("{MANY} sleepers on network {network}"));
+        engine.reconnect()?;
         let before = memory::processes();
         let begin = Instant::now();
         let ids = start_many(engine, network)?;
