@@ -102,11 +102,19 @@ pub(super) fn runtimes(binary: &Path, bundles: &Bundles, table: &mut Table) -> V
                 note.iter().for_each(|note| table.note(note));
                 all.push(runtime);
             }
-            Err(error) if name == OURS => table.note(&format!("`bocage runtime` is not built: {error:#}")),
-            Err(error) => table.note(&format!("{name} does not run the bundle: {error:#}")),
+            Err(error) if name == OURS => {
+                table.note(&format!("`bocage runtime` is not built: {}", said(&error)))
+            }
+            Err(error) => table.note(&format!("{name} does not run the bundle: {}", said(&error))),
         }
     }
     all
+}
+
+/// What a program that failed said first, which stands below how it was run.
+fn said(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().nth(1).unwrap_or(&text).to_owned()
 }
 
 /// Measures a run on everybody in turn.
