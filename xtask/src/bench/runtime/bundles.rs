@@ -103,7 +103,7 @@ pub(super) fn runtimes(binary: &Path, bundles: &Bundles, table: &mut Table) -> V
                 all.push(runtime);
             }
             Err(error) if name == OURS => {
-                table.note(&format!("`bocage runtime` is not built: {}", said(&error)))
+                table.note(&format!("`bocage runtime` is not built: {}", said(&error)));
             }
             Err(error) => table.note(&format!("{name} does not run the bundle: {}", said(&error))),
         }
