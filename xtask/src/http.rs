@@ -49,13 +49,7 @@ impl<S: Read + Write> Connection<S> {
         kind: &str,
         body: &[u8],
     ) -> Result<(u16, Vec<u8>)> {
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
-        );
-        let stream = self.stream.get_mut();
-        stream.write_all(&[head.as_bytes(), body].concat())?;
-        stream.flush()?;
+        self.send(method, path, kind, body)?;
         let (status, length) = self.head()?;
         let body = match length {
             Length::None => Vec::new(),
@@ -63,6 +57,36 @@ impl<S: Read + Write> Connection<S> {
             Length::Chunked => self.chunks()?,
         };
         Ok((status, body))
+    }
+
+    /// Sends a request whose answer may take the connection over, and reads what comes until it is closed.
+    pub(crate) fn last_request(
+        mut self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> Result<(u16, Vec<u8>)> {
+        self.send(method, path, kind, body)?;
+        let (status, length) = self.head()?;
+        let mut body = Vec::new();
+        match length {
+            Length::None => drop(self.stream.take(BODY_BYTES_MAX).read_to_end(&mut body)?),
+            Length::Bytes(count) => body = self.exactly(count)?,
+            Length::Chunked => body = self.chunks()?,
+        }
+        Ok((status, body))
+    }
+
+    fn send(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<()> {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let stream = self.stream.get_mut();
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        stream.flush()?;
+        Ok(())
     }
 
     fn head(&mut self) -> Result<(u16, Length)> {

@@ -9,6 +9,7 @@
 //! | `test` | packages, build, images, every required test ([`test`]) |
 //! | `demo` | the main job with a real web server ([`demo`]) |
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
+//! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
 //! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
 //!
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 10] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -48,6 +49,7 @@ const COMMANDS: [(&str, &str); 9] = [
     ("test", "install, build, and run all required tests"),
     ("demo", "publish three nginx containers, kill one, kill the daemon, clean up"),
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
+    ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
     ("vm-test", "boot one with control groups v2 alone and run tests there"),
 ];
@@ -72,13 +74,14 @@ fn run(words: &[&str]) -> Result<()> {
         ["images"] => images::command(),
         ["test", rest @ ..] => test::run(rest),
         ["demo"] => demo::run(),
-        ["bench", "start", rest @ ..] => bench::run(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         ["vm-demo"] => vm::demo(),
         ["vm-test", rest @ ..] => vm::test(rest),
         // The halves of the commands above that need root; see `shell::as_root`.
         ["root", "images"] => images::make(),
         ["root", "demo"] => demo::as_root(),
         ["root", "bench", rest @ ..] => bench::as_root(rest),
+        ["root", "bench-floor", rest @ ..] => bench::floor(rest),
         ["root", "vm-demo"] => vm::demo_as_root(),
         ["root", "vm-test", rest @ ..] => vm::test_as_root(rest),
         [] | ["help" | "--help" | "-h"] => {
@@ -95,6 +98,6 @@ fn run(words: &[&str]) -> Result<()> {
 fn help() {
     say::line("Usage: cargo xtask COMMAND\n");
     for (name, what) in COMMANDS {
-        say::line(&format!("  {name:<12} {what}"));
+        say::line(&format!("  {name:<13} {what}"));
     }
 }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
 
-use super::memory;
-use crate::http::Connection;
+use super::line::{IMAGE, Line};
+use super::{docker, groups, memory, podman};
 use crate::scratch::{Daemon, until};
 use crate::{say, shell};
 
@@ -17,8 +16,8 @@ use crate::{say, shell};
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long what belongs to a foreign engine may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
-/// What the benchmark's containers are made from.
-const IMAGE: &str = "busybox:latest";
+/// The name of the socket in the folder of an engine that was started for the benchmark.
+const SOCKET: &str = "api.sock";
 /// Where a Docker that is already running listens.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -26,15 +25,15 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 pub(super) struct Engine {
     /// What it is called in the tables.
     pub(super) name: String,
-    connection: Connection<UnixStream>,
+    line: Line,
+    socket: PathBuf,
+    /// Its own command line; empty where it has none.
+    client: Vec<String>,
     pid: Option<u32>,
     whose: Whose,
     /// Whether the image was there before, so that it stays.
     had_image: bool,
 }
-
-/// The most descriptors and processes that Podman's containers are given: less than what machines grant.
-const LIMIT_MAX: u64 = 8192;
 
 /// Who started an engine, and so who ends it.
 enum Whose {
@@ -51,6 +50,29 @@ enum Whose {
 struct Service {
     child: Child,
     folder: PathBuf,
+    /// The name of its groups beneath each hierarchy's root, where they have one of their own.
+    groups: Option<String>,
+}
+
+impl Service {
+    /// Starts what a folder and the socket in it are made into, and waits until it answers.
+    fn start(
+        name: &str,
+        groups: Option<String>,
+        command: impl FnOnce(&Path, &Path) -> Result<Command>,
+    ) -> Result<Self> {
+        let folder = PathBuf::from(format!("/var/tmp/bocage-bench-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        let mut command = command(&folder, &folder.join(SOCKET))?;
+        let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
+        let service = Self { child, folder, groups };
+        until(START_TIMEOUT, || Line::open(&service.socket()).map(|_| ()))?;
+        Ok(service)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join(SOCKET)
+    }
 }
 
 impl Drop for Service {
@@ -58,45 +80,57 @@ impl Drop for Service {
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
+        // Podman keeps a helper of each exec for minutes after its end.
+        memory::end_those_of(&self.folder);
         // What it started for each container ends a little later.
         let removed = until(END_TIMEOUT, || {
             crate::scratch::unmount_below(&self.folder);
             Ok(std::fs::remove_dir_all(&self.folder)?)
         });
+        if let Some(groups) = &self.groups {
+            groups::remove(groups);
+        }
         if let Err(error) = removed {
             say::error(&format!("xtask: {} cannot be removed: {error:#}", self.folder.display()));
         }
     }
 }
 
-/// Ours first, then every other that is installed.
-pub(super) fn all(binary: &Path) -> Result<Vec<Engine>> {
+/// Ours first, then every other that is installed; and of the others, why they are left out.
+pub(super) fn all(binary: &Path) -> Result<(Vec<Engine>, Vec<String>)> {
     let daemon = Daemon::start(binary, "bench")?;
-    let connection = Connection::unix(&daemon.socket())?;
-    let pid = daemon.pid();
-    let ours =
-        Engine { name: "bocage".to_owned(), connection, pid, whose: Whose::Ours(daemon), had_image: false };
-    let mut engines = vec![ours];
+    let (socket, pid) = (daemon.socket(), daemon.pid());
+    let client = vec![binary.display().to_string(), "-H".to_owned(), format!("unix://{}", socket.display())];
+    let mut engines = vec![Engine::new("bocage", socket, client, pid, Whose::Ours(daemon))?];
+    let mut absent = Vec::new();
     for (name, found) in [("docker", docker()), ("podman", podman())] {
         match found {
             Ok(Some(engine)) => engines.push(engine),
-            Ok(None) => say::step(&format!("{name} is not installed")),
-            Err(error) => say::step(&format!("{name} is left out: {error:#}")),
+            Ok(None) => absent.push(format!("{name} is not installed")),
+            Err(error) => absent.push(format!("{name} is left out: {error:#}")),
         }
     }
-    Ok(engines)
+    Ok((engines, absent))
 }
 
-/// A Docker that runs. It is not started here: it would write its own rules into the machine's firewall.
+/// A Docker that runs already, or else one of the benchmark's own.
 fn docker() -> Result<Option<Engine>> {
-    if let Ok(connection) = Connection::unix(Path::new(DOCKER_SOCKET)) {
-        let name = "docker".to_owned();
-        return Ok(Some(Engine { name, connection, pid: None, whose: Whose::Found, had_image: false }));
+    let socket = PathBuf::from(DOCKER_SOCKET);
+    if UnixStream::connect(&socket).is_ok() {
+        let client = docker::client(&socket).unwrap_or_default();
+        return Engine::new("docker", socket, client, None, Whose::Found).map(Some);
     }
-    if shell::found("dockerd") {
-        bail!("dockerd is installed but does not run; start it to see it beside ours");
+    if !shell::found("dockerd") {
+        return Ok(None);
     }
-    Ok(None)
+    let groups = format!("bocage-bench-docker-{}", std::process::id());
+    let service = Service::start("docker", Some(groups.clone()), |folder, socket| {
+        docker::command(folder, socket, &groups)
+    })?;
+    let socket = service.socket();
+    let client = docker::client(&socket).unwrap_or_default();
+    let pid = Some(service.child.id());
+    Engine::new("docker", socket, client, pid, Whose::Started { _service: service }).map(Some)
 }
 
 /// Podman's service on roots of its own.
@@ -104,83 +138,69 @@ fn podman() -> Result<Option<Engine>> {
     if !shell::found("podman") {
         return Ok(None);
     }
-    let folder = PathBuf::from(format!("/var/tmp/bocage-bench-podman-{}", std::process::id()));
-    let settings = folder.join("containers.conf");
-    let told = || format!("{} cannot be made", settings.display());
-    std::fs::create_dir_all(&folder).with_context(told)?;
-    std::fs::write(&settings, podman_settings()).with_context(told)?;
-    let socket = folder.join("api.sock");
-    let mut command = Command::new("podman");
-    command.env("CONTAINERS_CONF", settings).args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
-    command.arg("--root").arg(folder.join("data")).arg("--runroot").arg(folder.join("exec"));
-    command.args(["system", "service", "--time=0"]).arg(format!("unix://{}", socket.display()));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.spawn().context("podman cannot be started")?;
-    let pid = Some(child.id());
-    let whose = Whose::Started { _service: Service { child, folder } };
-    let connection = until(START_TIMEOUT, || Connection::unix(&socket))?;
-    Ok(Some(Engine { name: "podman".to_owned(), connection, pid, whose, had_image: false }))
-}
-
-/// Limits that this machine allows: Podman asks for more, and some machines grant nobody more.
-fn podman_settings() -> String {
-    use rustix::process::{Resource, getrlimit};
-    let limit = |name: &str, resource| {
-        let most = getrlimit(resource).maximum.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
-        format!("\"{name}={most}:{most}\"")
-    };
-    let limits = [limit("nofile", Resource::Nofile), limit("nproc", Resource::Nproc)];
-    format!("[containers]\ndefault_ulimits = [{}]\n", limits.join(", "))
+    // Whose groups those are that are there already is not known: they stay.
+    let groups = (!groups::exists(podman::GROUPS)).then(|| podman::GROUPS.to_owned());
+    let service = Service::start("podman", groups, podman::service)?;
+    let (socket, pid) = (service.socket(), service.child.id());
+    let client = podman::client(&service.folder, pid);
+    Engine::new("podman", socket, client, Some(pid), Whose::Started { _service: service }).map(Some)
 }
 
 impl Engine {
+    fn new(name: &str, socket: PathBuf, client: Vec<String>, pid: Option<u32>, whose: Whose) -> Result<Self> {
+        let line = Line::open(&socket)?;
+        Ok(Self { name: name.to_owned(), line, socket, client, pid, whose, had_image: false })
+    }
+
+    /// Connects anew: daemons close a connection that was idle for minutes.
+    pub(super) fn reconnect(&mut self) -> Result<()> {
+        self.line = self.again()?;
+        Ok(())
+    }
+
+    /// One more connection to the same engine, for one more thread.
+    pub(super) fn again(&self) -> Result<Line> {
+        Line::open(&self.socket)
+    }
+
+    /// Its command line with these words, if it has one.
+    pub(super) fn command(&self, words: &[&str]) -> Option<Command> {
+        let (program, all) = self.client.split_first()?;
+        let mut command = Command::new(program);
+        command.args(all).args(words).stdin(Stdio::null()).current_dir("/");
+        command.env_remove("DOCKER_HOST").env_remove("BOCAGE_HOST").env_remove("CONTAINER_HOST");
+        Some(command)
+    }
+
     /// Whether this is the engine that is built here.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.whose, Whose::Ours(_))
     }
 
+    /// The kept connection to its API.
+    pub(super) fn line(&mut self) -> &mut Line {
+        &mut self.line
+    }
+
     /// Loads an image's archive, unless the engine has the image.
     pub(super) fn load(&mut self, archive: &Path) -> Result<()> {
-        let (status, _) =
-            self.connection.request("GET", &format!("/images/{IMAGE}/json"), "text/plain", &[])?;
-        self.had_image = status == 200;
-        if self.had_image {
-            return Ok(());
+        self.had_image = self.line.has_image()?;
+        if self.had_image { Ok(()) } else { self.line.load(archive) }
+    }
+
+    /// Removes a container that runs.
+    pub(super) fn remove(&mut self, id: &str) -> Result<()> {
+        if self.name == "podman" {
+            // It would wait for the process to end by itself.
+            self.line.call("POST", &format!("/containers/{id}/kill"), &[], "kill")?;
         }
-        let bytes =
-            std::fs::read(archive).with_context(|| format!("{} cannot be read", archive.display()))?;
-        let answer = self.connection.request("POST", "/images/load", "application/x-tar", &bytes)?;
-        accepted(answer, "load the image").map(|_| ())
+        self.line.delete(id)
     }
 
-    /// Makes a container and returns its id.
-    pub(super) fn create(&mut self, command: &[&str], network: &str) -> Result<String> {
-        let body = json!({ "Image": IMAGE, "Cmd": command, "HostConfig": { "NetworkMode": network } });
-        let answer = self.call("POST", "/containers/create", body.to_string().as_bytes(), "create")?;
-        Ok(answer["Id"].as_str().context("create answered no id")?.to_owned())
-    }
-
-    /// Starts a container.
-    pub(super) fn start(&mut self, id: &str) -> Result<()> {
-        self.call("POST", &format!("/containers/{id}/start"), &[], "start").map(|_| ())
-    }
-
-    /// Waits for a container's end and returns its code.
-    pub(super) fn wait(&mut self, id: &str) -> Result<i64> {
-        let answer = self.call("POST", &format!("/containers/{id}/wait"), &[], "wait")?;
-        answer["StatusCode"].as_i64().context("wait answered no code")
-    }
-
-    /// Removes a container, running or not.
-    pub(super) fn delete(&mut self, id: &str) -> Result<()> {
-        self.call("DELETE", &format!("/containers/{id}?force=1"), &[], "delete").map(|_| ())
-    }
-
-    /// The process id of a running container.
-    pub(super) fn pid(&mut self, id: &str) -> Result<u32> {
-        let answer = self.call("GET", &format!("/containers/{id}/json"), &[], "inspect")?;
-        let pid = answer["State"]["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        pid.context("inspect answered no process id")
+    /// Runs one more process in a container, from its creation to the end of its output.
+    pub(super) fn exec(&mut self, id: &str, command: &[&str]) -> Result<()> {
+        let exec = self.line.create_exec(id, command)?;
+        self.again()?.start_exec(&exec)
     }
 
     /// The daemon's process, where it is known.
@@ -196,24 +216,12 @@ impl Engine {
     /// Leaves the engine as it was found, or ends it.
     pub(super) fn stop(mut self) -> Result<()> {
         if matches!(self.whose, Whose::Found) && !self.had_image {
-            self.call("DELETE", &format!("/images/{IMAGE}"), &[], "remove the image")?;
+            self.reconnect()?;
+            self.line.call("DELETE", &format!("/images/{IMAGE}"), &[], "remove the image")?;
         }
         match self.whose {
             Whose::Ours(daemon) => daemon.stop(),
             Whose::Started { .. } | Whose::Found => Ok(()),
         }
     }
-
-    fn call(&mut self, method: &str, path: &str, body: &[u8], what: &str) -> Result<Value> {
-        let answer = self.connection.request(method, path, "application/json", body)?;
-        let body = accepted(answer, what)?;
-        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) })
-    }
-}
-
-fn accepted((status, body): (u16, Vec<u8>), what: &str) -> Result<Vec<u8>> {
-    if !(200..300).contains(&status) {
-        bail!("{what}: {status} {}", String::from_utf8_lossy(&body).trim());
-    }
-    Ok(body)
 }

@@ -1,206 +1,57 @@
-//! `cargo xtask bench start`: what it costs to run `true` in a container, ours beside Docker and Podman where they are installed.
+//! `cargo xtask bench …`: what things cost, ours beside the others that are installed, in one run.
 //!
-//! Each round makes one container on each engine in turn, so that whatever else the machine does falls on all of them alike:
-//! create, start, wait, delete, over one kept connection to each engine's API. Network `none`, then `bridge`.
+//! | command | what it measures |
+//! |---|---|
+//! | `bench start` | create, start, wait and delete through the API; memory; syncs ([`start`]) |
+//! | `bench runtime` | the same and everything around it: bundles, exec, many at a time, a thousand ([`runtime`]) |
 //!
-//! Then what stands by costs: memory of the idle daemon and of the helpers of sleeping containers, as proportional set size, in
-//! which shared pages are shared out (proc(5), `smaps_rollup`), and syncs to the disk for each round, where strace is installed.
+//! Whatever is compared takes turns, one round each, so that whatever else the machine does falls on all of them alike.
 //!
 //! Absent on purpose: a verdict. A shared machine has bad days; the ratios are what to look at.
 
+mod docker;
 mod engine;
+mod facts;
+mod groups;
+mod line;
 mod memory;
 mod numbers;
+mod podman;
+mod runtime;
+mod start;
 
-use std::path::Path;
-use std::time::Instant;
+use anyhow::{Result, bail};
 
-use anyhow::{Context as _, Result, bail};
-
-use self::engine::Engine;
-use self::numbers::{median, percentile};
-use crate::{images, product, say, shell};
-
-/// The networks that are measured.
-const NETWORKS: [&str; 2] = ["none", "bridge"];
-/// Rounds for each network, unless told otherwise.
-const ROUNDS: usize = 300;
-/// Rounds that are not counted: caches fill, pools are made ready.
-const WARM_UP_ROUNDS: usize = 5;
-/// Containers that sleep while memory is measured.
-const SLEEPERS: usize = 20;
-/// Rounds whose syncs are counted.
-const SYNC_ROUNDS: usize = 20;
-
-/// What the project promises of its own engine on two cores.
-const WANTED: &str = "wanted of bocage: medians of at most 15 ms (none) and 25 ms (bridge), a daemon at rest of at most 15 MiB, \
-    helpers of at most 0.4 MiB a container";
+use crate::{images, product, shell};
 
 /// Builds as the user, then measures as root.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
-    rounds(words)?;
+    check(words)?;
     product::build()?;
     images::ensure()?;
     let all: Vec<&str> = ["bench"].iter().chain(words).copied().collect();
     shell::as_root(&all, || as_root(words))
 }
 
-fn rounds(words: &[&str]) -> Result<usize> {
+/// Refuses wrong words before anything is built.
+fn check(words: &[&str]) -> Result<()> {
     match words {
-        [] => Ok(ROUNDS),
-        [count] => count.parse().with_context(|| format!("`{count}` is no number of rounds")),
-        _ => bail!("`bench start` takes one word, the number of rounds"),
+        ["start", rest @ ..] => start::check(rest),
+        ["runtime", rest @ ..] => runtime::check(rest),
+        _ => bail!("`bench` takes `start` or `runtime`"),
     }
 }
 
 /// The half that needs root.
 pub(crate) fn as_root(words: &[&str]) -> Result<()> {
-    let rounds = rounds(words)?;
-    let archive = images::path("busybox");
-    let mut engines = engine::all(&product::built()?)?;
-    engines.retain_mut(|engine| match works(engine, &archive) {
-        Ok(()) => true,
-        Err(error) => {
-            say::step(&format!("{} is left out: {error:#}", engine.name));
-            false
-        }
-    });
-    if engines.first().is_none_or(|engine| !engine.is_ours()) {
-        bail!("our own engine does not work");
+    match words {
+        ["start", rest @ ..] => start::run(rest),
+        ["runtime", rest @ ..] => runtime::run(rest),
+        _ => bail!("`bench` takes `start` or `runtime`"),
     }
-    let names: Vec<&str> = engines.iter().map(|engine| engine.name.as_str()).collect();
-    say::line(&format!("engines: {}; {rounds} rounds", names.join(", ")));
-    for engine in &engines {
-        if let Some(kilobytes) = engine.idle_kilobytes() {
-            say::line(&format!("{}: idle, {:.1} MiB", engine.name, mebibytes(kilobytes)));
-        }
-    }
-    for network in NETWORKS {
-        compare(&mut engines, network, rounds)?;
-    }
-    for engine in &mut engines {
-        sleepers(engine)?;
-        syncs(engine)?;
-    }
-    say::line(&format!("\n{WANTED}"));
-    engines.into_iter().try_for_each(Engine::stop)
 }
 
-/// Gives an engine the image and makes one container on each network, before anything is measured.
-fn works(engine: &mut Engine, archive: &Path) -> Result<()> {
-    engine.load(archive)?;
-    NETWORKS.iter().try_for_each(|network| {
-        one(engine, network).map(|_| ()).with_context(|| format!("network {network}"))
-    })
-}
-
-/// The rounds on one network, and their figures.
-fn compare(engines: &mut [Engine], network: &str, rounds: usize) -> Result<()> {
-    let mut times: Vec<Vec<[f64; 4]>> = vec![Vec::new(); engines.len()];
-    for round in 0..WARM_UP_ROUNDS + rounds {
-        for (engine, times) in engines.iter_mut().zip(&mut times) {
-            let time = one(engine, network);
-            let time = time.with_context(|| format!("round {round} on {}", engine.name))?;
-            if round >= WARM_UP_ROUNDS {
-                times.push(time);
-            }
-        }
-    }
-    say::line(&format!("\nnetwork {network}: create + start + wait + delete, in ms"));
-    let head = ["engine", "median", "p95", "create", "start", "wait", "delete", "ratio"];
-    say::line(&format!(
-        "{:<10}{}",
-        head[0],
-        head[1..].iter().map(|word| format!("{word:>9}")).collect::<String>()
-    ));
-    let mut ours = None;
-    for (engine, times) in engines.iter().zip(&times) {
-        let totals: Vec<f64> = times.iter().map(|stages| stages.iter().sum()).collect();
-        let middle = median(&totals);
-        let base = *ours.get_or_insert(middle);
-        let mut figures = vec![middle, percentile(&totals, 95)];
-        figures.extend(
-            (0..4).map(|stage| median(&times.iter().map(|stages| stages[stage]).collect::<Vec<_>>())),
-        );
-        let cells: String = figures.iter().map(|figure| format!("{figure:>9.2}")).collect();
-        say::line(&format!("{:<10}{cells}{:>8.1}x", engine.name, middle / base));
-    }
-    Ok(())
-}
-
-/// One container from its creation to its removal: the milliseconds of the four stages.
-fn one(engine: &mut Engine, network: &str) -> Result<[f64; 4]> {
-    let mut times = [0.0; 4];
-    let start = Instant::now();
-    let id = engine.create(&["true"], network)?;
-    times[0] = milliseconds(start);
-    let start = Instant::now();
-    engine.start(&id)?;
-    times[1] = milliseconds(start);
-    let start = Instant::now();
-    let code = engine.wait(&id)?;
-    times[2] = milliseconds(start);
-    let start = Instant::now();
-    engine.delete(&id)?;
-    times[3] = milliseconds(start);
-    if code != 0 {
-        bail!("`true` ended with {code}");
-    }
-    Ok(times)
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
-}
-
-/// What the helpers of sleeping containers take.
-fn sleepers(engine: &mut Engine) -> Result<()> {
-    let before = memory::processes();
-    let mut ids = Vec::new();
-    for _ in 0..SLEEPERS {
-        let id = engine.create(&["sleep", "1000"], "bridge")?;
-        engine.start(&id)?;
-        ids.push(id);
-    }
-    let own = ids.iter().map(|id| engine.pid(id)).collect::<Result<Vec<_>>>()?;
-    let helpers = memory::helpers(&engine.name, &before, &own);
-    let total: u64 = helpers.iter().map(|(_, kilobytes)| kilobytes).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let each = mebibytes(total) / SLEEPERS as f64;
-    let mut kinds: Vec<&str> = helpers.iter().map(|(name, _)| name.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    say::line(&format!(
-        "\n{}: {SLEEPERS} sleeping containers: {each:.2} MiB of helpers each ({}: {})",
-        engine.name,
-        helpers.len(),
-        kinds.join(", ")
-    ));
-    if let Some(kilobytes) = engine.idle_kilobytes() {
-        say::line(&format!("{}: the daemon with them, {:.1} MiB", engine.name, mebibytes(kilobytes)));
-    }
-    ids.iter().try_for_each(|id| engine.delete(id))
-}
-
-/// How often the daemon waits for the disk, for each round.
-fn syncs(engine: &mut Engine) -> Result<()> {
-    let Some(pid) = engine.daemon_pid() else { return Ok(()) };
-    if !shell::found("strace") {
-        say::line("syncs are not counted: strace is not installed");
-        return Ok(());
-    }
-    let trace = numbers::Syncs::start(pid)?;
-    for _ in 0..SYNC_ROUNDS {
-        one(engine, "bridge")?;
-    }
-    let count = trace.count()?;
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let each = count as f64 / SYNC_ROUNDS as f64;
-    say::line(&format!("{}: {each:.1} syncs for each create + start + wait + delete", engine.name));
-    Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn mebibytes(kilobytes: u64) -> f64 {
-    kilobytes as f64 / 1024.0
+/// The program that makes the floor, which a run of `bench runtime` starts; see [`runtime::floor`].
+pub(crate) fn floor(words: &[&str]) -> Result<()> {
+    runtime::floor::serve(words)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -13,6 +13,11 @@ use crate::scratch::until;
 const SYNC_CALLS: &str = "trace=fsync,fdatasync,syncfs,sync,sync_file_range,msync";
 /// How long strace may take to attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time since then.
+pub(super) fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
 
 /// The middle of many measurements.
 pub(super) fn median(values: &[f64]) -> f64 {
