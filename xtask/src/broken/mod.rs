@@ -11,6 +11,8 @@
 //!
 //! Absent on purpose: a place among the required tests. Each sabotage builds the product again.
 
+#[cfg(test)]
+mod page;
 mod room;
 mod sabotages;
 mod tree;
