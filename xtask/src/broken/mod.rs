@@ -28,8 +28,8 @@ use crate::{images, say, shell};
 
 /// How one sabotage ended.
 enum Verdict {
-    /// These tests failed.
-    Noticed(Vec<String>),
+    /// These tests failed, and these of the named ones did not.
+    Noticed { by: Vec<String>, not_by: Vec<&'static str> },
     /// Its tests passed all the same.
     Unnoticed,
     /// Its tests cannot run on this machine.
@@ -49,17 +49,16 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     shell::quietly(&mut shell::root("true", &[]))?;
     let tree = Tree::copy()?;
     let skipped = without_sabotage(&tree, &chosen)?;
-    let mut verdicts = Vec::new();
+    let mut count = Count::default();
     for sabotage in chosen {
-        say::step(&format!("sabotage: {}", sabotage.name));
         let verdict =
             match skipped.iter().find(|(name, _)| sabotage.tests.iter().all(|test| test.name == name)) {
                 Some((_, why)) => Verdict::Skipped(why.clone()),
                 None => attempt(&tree, sabotage)?,
             };
-        verdicts.push((sabotage, verdict));
+        count.tell(sabotage, &verdict);
     }
-    report(&verdicts)
+    count.report()
 }
 
 /// Runs the tests on the sources as they are: a failure there would be none of the sabotage's. Returns the tests that cannot run
@@ -99,40 +98,59 @@ fn attempt(tree: &Tree, sabotage: &Sabotage) -> Result<Verdict> {
 }
 
 fn noticed_by(tree: &Tree, sabotage: &Sabotage) -> Result<Verdict> {
-    let mut noticed = Vec::new();
+    let (mut by, mut not_by) = (Vec::new(), Vec::new());
     for place in Place::ALL {
         let tests = sabotage.tests.iter().filter(|test| test.place == place);
-        let names: Vec<&str> = tests.map(|test| test.name).collect();
+        let names: Vec<&'static str> = tests.map(|test| test.name).collect();
         if names.is_empty() {
             continue;
         }
-        if let Outcome::Failed(failed) = room::run(&tree.build(place)?, &names)? {
-            noticed.extend(failed);
-        }
+        let failed = match room::run(&tree.build(place)?, &names)? {
+            Outcome::Failed(failed) => failed,
+            Outcome::Passed | Outcome::Skipped(_) | Outcome::None => Vec::new(),
+        };
+        not_by.extend(names.into_iter().filter(|name| !failed.iter().any(|test| test.starts_with(name))));
+        by.extend(failed);
     }
-    Ok(if noticed.is_empty() { Verdict::Unnoticed } else { Verdict::Noticed(noticed) })
+    Ok(if by.is_empty() { Verdict::Unnoticed } else { Verdict::Noticed { by, not_by } })
 }
 
-/// Prints the table, and fails where a sabotage was not noticed or not tried.
-fn report(verdicts: &[(&Sabotage, Verdict)]) -> Result<()> {
-    let (mut noticed, mut skipped, mut bad) = (0, 0, 0);
-    for (sabotage, verdict) in verdicts {
+/// How many sabotages ended how.
+#[derive(Default)]
+struct Count {
+    noticed: usize,
+    skipped: usize,
+    bad: usize,
+}
+
+impl Count {
+    /// Prints a line of the table.
+    fn tell(&mut self, sabotage: &Sabotage, verdict: &Verdict) {
         let (word, told) = match verdict {
-            Verdict::Noticed(tests) => ("noticed", tests.join(", ")),
-            Verdict::Unnoticed => ("UNNOTICED", sabotage.why.to_owned()),
+            Verdict::Noticed { by, not_by } if not_by.is_empty() => {
+                ("noticed", format!("by {}", by.join(", ")))
+            }
+            Verdict::Noticed { by, not_by } => {
+                ("noticed", format!("by {}; not by {}", by.join(", "), not_by.join(", ")))
+            }
+            Verdict::Unnoticed => ("UNNOTICED", format!("what it costs: {}", sabotage.why)),
             Verdict::Skipped(why) => ("skipped", why.clone()),
             Verdict::Untried(why) => ("UNTRIED", why.clone()),
         };
         match verdict {
-            Verdict::Noticed(_) => noticed += 1,
-            Verdict::Skipped(_) => skipped += 1,
-            Verdict::Unnoticed | Verdict::Untried(_) => bad += 1,
+            Verdict::Noticed { .. } => self.noticed += 1,
+            Verdict::Skipped(_) => self.skipped += 1,
+            Verdict::Unnoticed | Verdict::Untried(_) => self.bad += 1,
         }
-        say::line(&format!("{word:<10} {:<44} {told}", sabotage.name));
+        say::line(&format!("{word:<9} {:<52} {told}", sabotage.name));
     }
-    say::line(&format!("\n{noticed} noticed, {bad} not, {skipped} skipped"));
-    if bad > 0 {
-        bail!("{bad} sabotages were not noticed or could not be tried");
+
+    /// Prints the last line, and fails where a sabotage was not noticed or not tried.
+    fn report(&self) -> Result<()> {
+        say::line(&format!("\n{} noticed, {} not, {} skipped", self.noticed, self.bad, self.skipped));
+        if self.bad > 0 {
+            bail!("{} sabotages were not noticed or could not be tried", self.bad);
+        }
+        Ok(())
     }
-    Ok(())
 }
