@@ -38,10 +38,12 @@ fn the_program_that_enters_is_sealed_memory() {
 fn a_process_that_enters_shows_nothing_of_itself() {
     let Some(bench) = bench() else { return };
     let watch = "while :; do for p in /proc/[0-9]*; do grep -sq bocage $p/comm && \
-        { echo seen; readlink $p/exe $p/root $p/cwd $p/fd/0 $p/fd/3 $p/fd/4 $p/fd/5; cat $p/environ; }; done 2> /dev/null; done";
+        { echo seen; for name in exe fd/3 fd/4 fd/5; do readlink $p/$name; done; }; done 2> /dev/null; done";
     let setup = bench.setup("watcher", &shell(watch));
     let started = bench.start(&setup).unwrap();
     let mut one = bench.exec_setup(&setup, &started, &["true"]);
+    // Without this the filter's capability, which the watcher lacks, would hide the process too.
+    one.process.no_new_privileges = true;
     // A long search for the program keeps the process in the container for a while before it is the container's own.
     one.process.env = vec![format!("PATH={}/bin", "/none:".repeat(20_000))];
     until("the watcher sees processes enter", || {
@@ -49,7 +51,8 @@ fn a_process_that_enters_shows_nothing_of_itself() {
         bench.logged(&setup).matches("seen").count() > 5
     });
     let log = bench.logged(&setup);
-    assert!(log.lines().all(|line| line == "seen"), "{log}");
+    // What the watcher looks at may have become the container's own program meanwhile, which has neither.
+    assert!(!log.contains("memfd:") && !log.contains("socket:"), "{log}");
     bench.kill(&setup, &started);
 }
 
