@@ -45,11 +45,11 @@ impl Place {
     pub(super) const ALL: [Place; 3] = [Place::Unit, Place::Kernel, Place::BlackBox];
 
     /// What cargo is told.
-    pub(super) fn cargo_words(self) -> [&'static str; 4] {
+    pub(super) fn cargo_words(self) -> &'static [&'static str] {
         match self {
-            Place::Unit => ["--package", "runtime", "--lib", "--locked"],
-            Place::Kernel => ["--package", "runtime", "--test", "kernel"],
-            Place::BlackBox => ["--package", "blackbox", "--test", "blackbox"],
+            Place::Unit => &["--package", "runtime", "--lib"],
+            Place::Kernel => &["--package", "runtime", "--test", "kernel"],
+            Place::BlackBox => &["--package", "blackbox", "--test", "blackbox"],
         }
     }
 
@@ -127,6 +127,7 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
         tests: &[
             kernel("isolation::links_in_the_image_lead_no_mount_and_no_directory_out_of_it"),
             kernel("exec::users_directories_and_exit_codes_are_the_execs_own"),
+            black_box("escapes::files::a_descriptor_of_the_host_is_no_working_folder"),
         ],
         why: "/proc/self/fd/N as a working folder is a directory of the host",
     },
@@ -185,7 +186,10 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
                    step("find the user", &["change the root"], identity::find_user),"#,
             ),
         ],
-        tests: &[black_box("escapes::files::links_of_an_image_lead_nowhere")],
+        tests: &[
+            black_box("escapes::files::links_of_an_image_lead_nowhere"),
+            black_box("escapes::files::names_that_are_exchanged_while_a_neighbour_starts_lead_nowhere"),
+        ],
         why: "a link of the image decides where on the host a volume is mounted and folders are made",
     },
     Sabotage {
