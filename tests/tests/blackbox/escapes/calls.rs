@@ -48,8 +48,7 @@ rows! {
             assert_eq!((answer(&said.out, "process_vm_readv"), answer(&said.out, "mem")), ("ESRCH", "ENOENT"), "{said:?}");
         }
         // Who shares the host's processes sees them, and still has too few capabilities to trace what is the engine's.
-        let shim = fs::read_to_string(format!("/proc/{other}/stat")).unwrap();
-        let shim = shim.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().to_owned();
+        let shim = parent_of(other).to_string();
         for pid in [own.to_string(), node.pid().unwrap().to_string(), shim] {
             let said = probe(&cli, &["--pid", "host"], &["attach", &pid]);
             assert_eq!(answer(&said.out, "attach"), "EPERM", "{said:?}");
@@ -63,8 +62,8 @@ rows! {
     fn nothing_of_the_engine_listens_on_a_socket_without_a_file(node, cli) needs ["busybox"] {
         cli.ok(&["run", "-d", "--name", "here", "--network", "host", "busybox", "sleep", "1000"]);
         let own: u32 = cli.inspect("here", "{{.State.Pid}}").parse().unwrap();
-        let mut all = vec![node.pid().unwrap(), own];
-        all.extend(blackbox::processes_with_file_below(&node.exec_root()));
+        let mut all = vec![node.pid().unwrap(), own, parent_of(own)];
+        all.extend(blackbox::processes_with_file_below(node.exec_root().parent().unwrap()));
         let sockets: Vec<String> = all.iter().flat_map(|pid| sockets_of(*pid)).collect();
         assert!(!sockets.is_empty(), "the daemon has a socket at least");
         let inside = cli.ok(&["exec", "here", "cat", "/proc/net/unix"]);
@@ -90,6 +89,13 @@ rows! {
         let said = cli.run(&["run", "--rm", "busybox", "sh", "-c", "echo 1 > /proc/sys/kernel/printk"]);
         assert!(said.code != 0 && said.err.contains("Read-only file system"), "{said:?}");
     }
+}
+
+/// The process that started another: of a container's first one, its shim.
+fn parent_of(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name in brackets may hold anything; behind it stand the state and the parent.
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// The inodes of the sockets that a process has open.
