@@ -8,6 +8,7 @@
 //! | `images` | container images made from Debian packages ([`images`]) |
 //! | `test` | packages, build, images, every required test ([`test`]) |
 //! | `demo` | the main job with a real web server ([`demo`]) |
+//! | `broken` | takes each protection away and expects a test to fail ([`broken`]) |
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
@@ -24,6 +25,7 @@
 )]
 
 mod bench;
+mod broken;
 mod check;
 mod demo;
 mod generate;
@@ -41,13 +43,14 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
     ("images", "make the test images and print their paths"),
     ("test", "install, build, and run all required tests"),
     ("demo", "publish three nginx containers, kill one, kill the daemon, clean up"),
+    ("broken", "take each protection away in a copy of the sources and expect a test to fail"),
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
@@ -74,6 +77,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["images"] => images::command(),
         ["test", rest @ ..] => test::run(rest),
         ["demo"] => demo::run(),
+        ["broken", rest @ ..] => broken::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["vm-demo"] => vm::demo(),
         ["vm-test", rest @ ..] => vm::test(rest),

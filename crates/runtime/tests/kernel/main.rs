@@ -4,6 +4,7 @@
 
 mod bench;
 mod cost;
+mod escapes;
 mod exec;
 mod isolation;
 mod limits;
