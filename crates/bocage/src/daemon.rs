@@ -10,6 +10,7 @@ use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
 use engine::{Config, Engine, Roots};
+use model::container::Userns;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -44,6 +45,7 @@ struct Options {
     hosts: Vec<String>,
     log_level: String,
     plain_tcp: bool,
+    userns: Userns,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -55,6 +57,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         hosts: Vec::new(),
         log_level: "info".to_owned(),
         plain_tcp: false,
+        userns: Userns::Host,
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -73,6 +76,14 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
             "--host" | "-H" => options.hosts.push(value()?),
+            "--userns-default" => {
+                options.userns = match value()?.as_str() {
+                    "host" => Userns::Host,
+                    "auto" => Userns::Auto,
+                    "keep" => Userns::Keep,
+                    other => return Err(format!("{flag}: {other:?} is none of host, auto, keep")),
+                }
+            }
             "--log-level" | "-l" => options.log_level = value()?,
             _ => return Err(format!("unknown flag: {flag}\nhint: `bocage daemon --help` lists the flags")),
         }
@@ -154,6 +165,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         shim: SHIM,
         version: env!("CARGO_PKG_VERSION"),
         proxies: (proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")),
+        userns: options.userns,
     };
     let engine = tokio::task::block_in_place(|| Engine::open(config)).map_err(|error| error.message)?;
     tracing::info!(daemon = %engine.daemon_id(), hosts = options.hosts.join(" "), "ready");

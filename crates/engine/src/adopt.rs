@@ -122,7 +122,12 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
     }
     let mut live = None;
     match found {
-        Some(Found::Live(watched)) => live = Some(watched),
+        Some(Found::Live(watched)) => {
+            if let Phase::Running { pid } | Phase::Paused { pid } = record.observed.phase {
+                shared.users.adopt(record.intent.id, pid);
+            }
+            live = Some(watched);
+        }
         Some(Found::Ended(exit, at)) => ended(shared, &mut record, exit, at),
         None => {}
     }

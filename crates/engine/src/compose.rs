@@ -8,8 +8,8 @@ use model::container::{MountSource, NetworkMode, Resources, Seccomp, Sharing};
 use model::{ContainerIntent, ContainerSpec};
 use platform::Error;
 use runtime::setup::{
-    Attached, Capabilities, Cgroup, Device, Hooks, Limits, Log, Mount, MountKind, Namespace, Namespaces,
-    Options, Process, Root, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
+    Attached, Capabilities, Cgroup, Device, Hooks, Limits, Log, MapIds, Mount, MountKind, Namespace,
+    Namespaces, Options, Process, Root, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
 };
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,10 @@ pub(crate) const READ_ONLY: [&str; 5] =
 const OPEN_NETWORK: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
+/// The same where there are no more groups than these.
+const OPEN_NETWORK_INSIDE: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 65535")];
+
 /// What was found out about the machine for this start.
 pub(crate) struct Found<'a> {
     /// The image's layers, the top one first.
@@ -58,6 +62,10 @@ pub(crate) struct Found<'a> {
     pub(crate) cgroup_parent: String,
     /// The network namespace.
     pub(crate) network: Namespace,
+    /// The user namespace.
+    pub(crate) user: UserNamespace,
+    /// Whether what is on disk is shown with other owners in it.
+    pub(crate) shifted: bool,
     /// The process ids of the containers whose namespaces are shared.
     pub(crate) shared: SharedWith,
     /// Files for `/etc`: the name there and the path on the host.
@@ -95,7 +103,7 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
             lower: found.layers.clone(),
             upper: found.files.upper(),
             work: found.files.work(),
-            map_ids: false,
+            map_ids: found.shifted,
         },
         root_passing: None,
         no_pivot: false,
@@ -106,7 +114,7 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         hostname: (own_uts && (spec.network != NetworkMode::Host || !spec.hostname.is_empty()))
             .then(|| hostname(intent)),
         domainname: Some(spec.domainname.clone()).filter(|name| own_uts && !name.is_empty()),
-        sysctls: sysctls(spec),
+        sysctls: sysctls(spec, &found.user),
         devices: spec.devices.iter().map(device).collect(),
         nodes: Vec::new(),
         default_nodes: false,
@@ -132,10 +140,11 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
 
 /// Kernel settings: what the user says over what a network namespace of one's own starts with. A bridge's namespaces have these
 /// already; one without any link is made by the runtime.
-fn sysctls(spec: &ContainerSpec) -> Vec<(String, String)> {
+fn sysctls(spec: &ContainerSpec, user: &UserNamespace) -> Vec<(String, String)> {
     let mut settings = spec.sysctls.clone();
     if spec.network == NetworkMode::None {
-        for (name, value) in OPEN_NETWORK {
+        let open = if *user == UserNamespace::Host { OPEN_NETWORK } else { OPEN_NETWORK_INSIDE };
+        for (name, value) in open {
             settings.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
     }
@@ -173,7 +182,7 @@ fn namespaces(spec: &ContainerSpec, found: &Found<'_>) -> Namespaces {
         Sharing::Private | Sharing::Container(_) => of_process(pid, name),
     };
     Namespaces {
-        user: UserNamespace::Host,
+        user: found.user.clone(),
         time: TimeNamespace::Host,
         mount: Namespace::New,
         pid: one(&spec.pid, found.shared.pid, "pid"),
@@ -214,6 +223,12 @@ fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> 
         // What the user names takes the place of what is there by default, but for `/proc`: the runtime refuses that.
         mounts.retain(|earlier| earlier.target != target || target == Path::new("/proc"));
         mounts.push(wanted_mount(mount, found)?);
+    }
+    for mount in
+        mounts.iter_mut().filter(|mount| found.shifted && matches!(mount.kind, MountKind::Bind { .. }))
+    {
+        // Files of the container and of its volumes carry the numbers of the inside.
+        mount.options.map_ids = Some(MapIds { recursive: true, is_optional: true, ..MapIds::default() });
     }
     Ok(mounts)
 }

@@ -38,6 +38,7 @@ mod stats;
 mod tables;
 mod top;
 mod update;
+mod users;
 mod view;
 mod volumes;
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub version: &'static str,
     /// Proxies of the environment: http, https, no.
     pub proxies: (String, String, String),
+    /// The user namespace of containers that do not say which they want.
+    pub userns: model::container::Userns,
 }
 
 /// What the parts of an engine share.
@@ -80,6 +83,7 @@ pub(crate) struct Shared {
     samples: stats::Samples,
     volumes: volumes::Volumes,
     images: Arc<images::Images>,
+    users: users::Users,
     /// The shim program and the machine's control groups.
     host: runtime::Host,
     /// The daemon's part of each container's control group path.
@@ -102,7 +106,7 @@ impl Engine {
     /// # Errors
     /// What keeps a node from working at all: its table, its images, or the shim program.
     pub fn open(config: Config) -> Result<Engine, Error> {
-        let Config { roots, clock, shim, version, proxies } = config;
+        let Config { roots, clock, shim, version, proxies, userns } = config;
         let failed = |what: &str, why: String| Error::failed(format!("{what}: {why}"));
         for directory in [roots.containers(), roots.volumes(), roots.shims()] {
             std::fs::create_dir_all(&directory)
@@ -138,6 +142,7 @@ impl Engine {
             execs: exec::Execs::default(),
             samples: stats::Samples::default(),
             images: Arc::new(images),
+            users: users::Users::new(userns),
             host,
             cgroup_parent,
             bridge,

@@ -12,6 +12,7 @@ use plan::address::{self, Subnet};
 use platform::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -131,8 +132,13 @@ impl Bridge {
         self.edge.adopt(ports)
     }
 
-    /// Gives a container an address and its ports, and connects it. Returns its place and its network namespace.
-    pub(crate) fn connect(&self, intent: &ContainerIntent) -> Result<(Endpoint, net::Namespace), Error> {
+    /// Gives a container an address and its ports, and connects it: in `room`, where it has a namespace already. Returns
+    /// its place and its network namespace.
+    pub(crate) fn connect(
+        &self,
+        intent: &ContainerIntent,
+        room: Option<OwnedFd>,
+    ) -> Result<(Endpoint, net::Namespace), Error> {
         let address = {
             let mut book = self.book();
             let address = address::free_address(self.subnet, &book.addresses, book.last_address).ok_or_else(|| {
@@ -152,7 +158,7 @@ impl Bridge {
             mac: intent.spec.mac.unwrap_or_else(|| address::mac(address)),
             ports: Vec::new(),
         };
-        match self.make(intent, &mut endpoint) {
+        match self.make(intent, &mut endpoint, room) {
             Ok(namespace) => Ok((endpoint, namespace)),
             Err(error) => {
                 self.disconnect(&endpoint);
@@ -161,15 +167,20 @@ impl Bridge {
         }
     }
 
-    fn make(&self, intent: &ContainerIntent, endpoint: &mut Endpoint) -> Result<net::Namespace, Error> {
+    fn make(
+        &self,
+        intent: &ContainerIntent,
+        endpoint: &mut Endpoint,
+        room: Option<OwnedFd>,
+    ) -> Result<net::Namespace, Error> {
         for binding in wanted_ports(intent) {
             endpoint.ports.push(self.take_port(intent, endpoint.address, &binding)?);
         }
         let failed = |what: &str, error: &net::Error| {
             Error::failed(format!("{what} of container {}: {}", intent.id.short(), Chain(error)))
         };
-        let namespace =
-            self.network.namespace().map_err(|error| failed("make the network namespace", &error))?;
+        let namespace = room.map_or_else(|| self.network.namespace(), net::Namespace::adopt);
+        let namespace = namespace.map_err(|error| failed("make the network namespace", &error))?;
         let place = net::Endpoint { address: endpoint.address, mac: endpoint.mac };
         self.network.attach(&namespace, &place).map_err(|error| failed("connect the network", &error))?;
         let ports = published_ports(endpoint);

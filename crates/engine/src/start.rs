@@ -8,15 +8,16 @@
 //! What a step makes is unmade by [`clean_up`] alone, which tolerates that it was never made: it serves a failed start, the
 //! end of the process, and the leftovers that a new daemon finds.
 
-use crate::Shared;
 use crate::compose::{self, Found, SharedWith};
 use crate::shim::{Shim, Watched};
+use crate::{Shared, users};
 use base::{Chain, Time};
 use model::container::{MountSource, NetworkMode, Sharing};
 use model::observed::Endpoint;
 use model::{ContainerId, ContainerIntent, Phase};
 use platform::{Error, Streams};
-use runtime::setup::{Attached, Namespace};
+use runtime::rooms::Rooms;
+use runtime::setup::{Attached, Namespace, UserNamespace};
 use runtime::shim::wire::FailureKind;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -102,6 +103,7 @@ pub(crate) fn clean_up_now(shared: &Shared, intent: &ContainerIntent, endpoint: 
     if let (Ok(bridge), Some(endpoint)) = (shared.bridge.as_ref(), endpoint) {
         bridge.disconnect(endpoint);
     }
+    shared.users.give_back(intent.id);
     // Its shim has removed the group, unless it was killed: then nobody is responsible for what is left in it.
     let group = shared.group(intent);
     if !group.exists() {
@@ -138,7 +140,12 @@ fn make(
         shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
     shared.volumes.fill(intent, &layers)?;
     let shared_with = shared_processes(shared, intent)?;
-    let (network, namespace) = connect(shared, intent, endpoint)?;
+    let joined = [shared_with.pid, shared_with.ipc, shared_with.uts].into_iter().flatten().next();
+    let mut user = users::namespace(shared, intent, joined.or(network_process(shared, intent)?))?;
+    let shifted = users::is_shifted(&user);
+    let rooms = rooms(shared, intent, &mut user)?;
+    let (user_room, network_room) = rooms.map(|rooms| (rooms.user, rooms.network)).unzip();
+    let (network, namespace) = connect(shared, intent, endpoint, network_room)?;
     let etc = etc_files(shared, intent, endpoint.as_ref())?;
     let mut inherited = Vec::new();
     let mut attached = Vec::new();
@@ -147,7 +154,7 @@ fn make(
         attached.push(Attached { descriptor: socket.as_raw_fd(), streams });
         inherited.push((socket.as_fd(), socket.as_raw_fd()));
     }
-    if let Some(namespace) = &namespace {
+    for namespace in [&namespace, &user_room].into_iter().flatten() {
         inherited.push((namespace.as_fd(), namespace.as_raw_fd()));
     }
     let found = Found {
@@ -156,6 +163,8 @@ fn make(
         directory,
         cgroup_parent: shared.cgroup_parent.clone(),
         network,
+        user,
+        shifted,
         shared: shared_with,
         etc,
         volumes: &|name| shared.volumes.path(name),
@@ -224,11 +233,36 @@ fn shared_processes(shared: &Shared, intent: &ContainerIntent) -> Result<SharedW
     Ok(SharedWith { pid: one(&spec.pid, "PID")?, ipc: one(&spec.ipc, "IPC")?, uts: one(&spec.uts, "UTS")? })
 }
 
+/// The first process of the container whose network is shared.
+fn network_process(shared: &Shared, intent: &ContainerIntent) -> Result<Option<i32>, Error> {
+    match &intent.spec.network {
+        NetworkMode::Container(name) => running_process(shared, name, "network").map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A network that is connected before the container starts needs its namespace before, and that needs its owner: both
+/// are made here, and the container joins them.
+fn rooms(
+    shared: &Shared,
+    intent: &ContainerIntent,
+    user: &mut UserNamespace,
+) -> Result<Option<Rooms>, Error> {
+    let (UserNamespace::New { users, groups }, NetworkMode::Bridge) = (&*user, &intent.spec.network) else {
+        return Ok(None);
+    };
+    let rooms = runtime::rooms::make(&shared.host, users, groups)
+        .map_err(|error| Error::failed(format!("make a user namespace: {}", Chain(&error))))?;
+    *user = UserNamespace::Existing(Namespace::Descriptor(rooms.user.as_raw_fd()));
+    Ok(Some(rooms))
+}
+
 /// Gives the container its network, and says how the shim finds it.
 fn connect(
     shared: &Shared,
     intent: &ContainerIntent,
     endpoint: &mut Option<Endpoint>,
+    room: Option<OwnedFd>,
 ) -> Result<(Namespace, Option<OwnedFd>), Error> {
     Ok(match &intent.spec.network {
         NetworkMode::Host => (Namespace::Host, None),
@@ -238,7 +272,7 @@ fn connect(
             (Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net"))), None)
         }
         NetworkMode::Bridge => {
-            let (place, namespace) = shared.bridge.as_ref().map_err(Error::clone)?.connect(intent)?;
+            let (place, namespace) = shared.bridge.as_ref().map_err(Error::clone)?.connect(intent, room)?;
             write_endpoint(shared, intent.id, &place)?;
             *endpoint = Some(place);
             let descriptor = namespace.into_fd();

@@ -99,6 +99,8 @@ pub struct ContainerSpec {
     pub uts: Sharing,
     /// Where its control group namespace comes from.
     pub cgroup: Sharing,
+    /// Whose user and group numbers it has.
+    pub userns: Userns,
     /// Files, directories and volumes shown inside.
     pub mounts: Vec<Mount>,
     /// Whether the root file system is read-only.
@@ -145,6 +147,20 @@ pub enum NetworkMode {
     None,
     /// The network namespace of another container, by id or name as given; by id once created.
     Container(String),
+}
+
+/// Whose user and group numbers a container has on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Userns {
+    /// What the daemon does where nobody says otherwise.
+    #[default]
+    Default,
+    /// The host's: its root is the host's, with fewer rights.
+    Host,
+    /// A range of its own: its root is nobody.
+    Auto,
+    /// A user namespace of its own in which the numbers are the host's.
+    Keep,
 }
 
 /// Where a namespace comes from.

@@ -34,10 +34,30 @@ pub struct Namespace {
 impl Namespace {
     /// Makes one.
     pub(crate) fn make() -> Result<Namespace, Error> {
+        Namespace::prepare(|| {
+            unshare(NewNamespaces::NETWORK).map_err(|errno| Error::Namespace(errno.into()))?;
+            Ok(File::open("/proc/thread-self/ns/net").map_err(Error::Namespace)?.into())
+        })
+    }
+
+    /// One that exists, and in which nothing was set up yet.
+    ///
+    /// # Errors
+    /// Where it cannot be entered, or a setting is refused.
+    pub fn adopt(file: OwnedFd) -> Result<Namespace, Error> {
+        Namespace::prepare(move || {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(file.as_fd(), kind)
+                .map_err(|errno| Error::Namespace(errno.into()))?;
+            Ok(file)
+        })
+    }
+
+    /// Sets one up, in a thread that `enter`s it.
+    fn prepare(enter: impl FnOnce() -> Result<OwnedFd, Error> + Send + 'static) -> Result<Namespace, Error> {
         let thread =
-            std::thread::Builder::new().stack_size(STACK_BYTES).spawn(|| -> Result<Namespace, Error> {
-                unshare(NewNamespaces::NETWORK).map_err(|errno| Error::Namespace(errno.into()))?;
-                let file = File::open("/proc/thread-self/ns/net").map_err(Error::Namespace)?.into();
+            std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || -> Result<Namespace, Error> {
+                let file = enter()?;
                 let socket = Socket::open_route()?;
                 link::loopback_up(&socket)?;
                 for (path, value) in SETTINGS {

@@ -14,3 +14,4 @@ pub mod files;
 pub mod life;
 pub mod merge;
 pub mod names;
+pub mod ranges;

@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod cgroup;
 mod isolate;
 pub mod log;
+pub mod rooms;
 pub mod seccomp;
 pub mod setup;
 pub mod shim;

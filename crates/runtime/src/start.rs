@@ -120,6 +120,11 @@ impl Host {
         Host { program, layout, filters: Filters::default() }
     }
 
+    /// The shim program.
+    pub(crate) fn program(&self) -> BorrowedFd<'_> {
+        self.program.memory.as_fd()
+    }
+
     /// The machine's control group hierarchies.
     pub fn layout(&self) -> &Layout {
         &self.layout

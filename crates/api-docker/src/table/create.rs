@@ -153,7 +153,7 @@ pub(super) const CREATE_BODY: &[Field] = &[
     refused("HostConfig.StorageOpt", "the writable layer has no limit of its own yet"),
     done("HostConfig.Tmpfs"),
     done("HostConfig.UTSMode"),
-    refused_unless("HostConfig.UsernsMode", &[r#""host""#], "user namespaces are not given out yet"),
+    done("HostConfig.UsernsMode"),
     done("HostConfig.ShmSize"),
     done("HostConfig.Sysctls"),
     refused_unless(

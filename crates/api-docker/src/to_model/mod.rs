@@ -14,11 +14,11 @@ mod security;
 pub(crate) use limits::{resources, restart_policy};
 
 use crate::wire::{Config, CreateRequest, HostConfig};
-use model::container::{Device, LogPolicy, Origin, Sharing};
+use model::container::{Device, LogPolicy, Origin, Sharing, Userns};
 use model::{ContainerSpec, PortKey};
 use platform::Error;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The least bytes that a log file may be bounded to.
 const LOG_FILE_BYTES_MIN: u64 = 4096;
@@ -166,6 +166,7 @@ fn hosted(spec: &mut ContainerSpec, host: &HostConfig, warnings: &mut Vec<String
         "host" => Sharing::Host,
         mode => return Err(Error::invalid(format!("invalid cgroup namespace mode: {mode}"))),
     };
+    spec.userns = userns(host, &spec.labels)?;
     spec.read_only = host.readonly_rootfs;
     spec.devices = host.devices.iter().map(device).collect::<Result<_, _>>()?;
     spec.sysctls.clone_from(&host.sysctls);
@@ -185,6 +186,40 @@ fn hosted(spec: &mut ContainerSpec, host: &HostConfig, warnings: &mut Vec<String
     spec.auto_remove = host.auto_remove;
     spec.log = log_policy(host, warnings)?;
     Ok(())
+}
+
+/// What the stock client cannot say in a flag it can say in a label.
+fn userns(host: &HostConfig, labels: &BTreeMap<String, String>) -> Result<Userns, Error> {
+    /// The label that says it.
+    const LABEL: &str = "bocage.userns";
+    let (mode, where_) = match (host.userns_mode.as_str(), labels.get(LABEL)) {
+        ("", Some(label)) => (label.as_str(), " in the label bocage.userns"),
+        (mode, _) => (mode, ""),
+    };
+    let userns = match mode {
+        "" => Userns::Default,
+        "host" => Userns::Host,
+        "auto" => Userns::Auto,
+        "keep" => Userns::Keep,
+        _ => {
+            let message = format!("invalid USER mode{where_}: {mode}: it is one of host, auto, keep");
+            return Err(Error::invalid(message));
+        }
+    };
+    if host.privileged && matches!(userns, Userns::Auto | Userns::Keep) {
+        return Err(Error::invalid(
+            "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
+        ));
+    }
+    let shares_host = [&host.pid_mode, &host.ipc_mode, &host.uts_mode, &host.network_mode]
+        .iter()
+        .any(|mode| *mode == "host");
+    if shares_host && userns == Userns::Auto {
+        return Err(Error::invalid(
+            "cannot share the host's network, process, IPC or UTS namespace when user namespaces are enabled: use --userns=host",
+        ));
+    }
+    Ok(userns)
 }
 
 fn sharing(mode: &str, what: &str, private: &[&str]) -> Result<Sharing, Error> {

@@ -116,6 +116,7 @@ pub(super) const ISOLATION: Group = group(
     &[
         flag("pid", None, One("MODE"), "Processes: host, or container:NAME"),
         flag("ipc", None, One("MODE"), "Shared memory: private, host, or container:NAME"),
+        flag("userns", None, One("MODE"), "User namespace: host, auto or keep"),
         flag("uts", None, One("MODE"), "Host name: host"),
         flag("cgroupns", None, One("MODE"), "Control groups: private or host"),
         flag("cap-add", None, Many("NAME"), "Give a capability"),
@@ -194,6 +195,12 @@ pub(super) const DAEMON: Group = group(
             Some('H'),
             Many("ADDRESS"),
             "Listen here: unix:///path or tcp://127.0.0.1:PORT [EXEC-ROOT/bocage.sock]",
+        ),
+        flag(
+            "userns-default",
+            None,
+            One("MODE"),
+            "User namespace of containers that do not say: host, auto or keep [host]",
         ),
         flag(
             "tcp-without-tls",

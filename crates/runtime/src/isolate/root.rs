@@ -152,7 +152,16 @@ fn mapped_overlay(
         _held: Vec::new(),
     };
     let layers = Layers { lower: trees.iter().map(by_descriptor).collect(), ..beneath(&by_descriptor(&top)) };
-    match overlay_by_descriptor(&layers) {
+    // The overlay does its work on the layers as whoever mounts it: as the root of the inside, to whom they belong as
+    // they are shown. What is on disk is the host's root's, so that it shows who that is.
+    let owner = rustix::fs::fstat(&top).during("look at the writable layer")?;
+    let as_owner = || {
+        sys::attributes::set_file_ids(owner.st_uid, owner.st_gid).during("take on the container's numbers")
+    };
+    as_owner()?;
+    let mounted = overlay_by_descriptor(&layers);
+    sys::attributes::set_file_ids(0, 0).during("take on the host's numbers")?;
+    match mounted {
         // Before Linux 6.15 layers must be mounted somewhere; before 6.7 they cannot be added one by one.
         Err(Errno::INVAL) => {}
         other => return other.during("mount the overlay"),
@@ -173,6 +182,7 @@ fn mapped_overlay(
         let base = places.pop().unwrap_or_default();
         let root = at.join("root");
         std::fs::create_dir(&root).during("make a place for the root")?;
+        as_owner()?;
         overlay_by_options(&root, &Layers { lower: places, ..beneath(&base) })
     })
 }

@@ -29,6 +29,12 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
     if arguments.first().is_some_and(|name| name == INIT_NAME) {
         return init::main(arguments);
     }
+    if arguments.get(1).is_some_and(|role| role == crate::rooms::ROLE) {
+        return match sys::process::take_inherited(&[3]).map(|mut taken| taken.pop()) {
+            Ok(Some(socket)) => crate::rooms::hold(socket),
+            _ => FAILED,
+        };
+    }
     let numbers: Option<Vec<RawFd>> =
         arguments.iter().skip(2).map(|word| word.to_str()?.parse().ok()).collect();
     let Some(numbers) = numbers.filter(|numbers| numbers.len() >= 2) else { return FAILED };
