@@ -1,7 +1,7 @@
 //! Ways out that are tried from inside while the runtime itself is at work in the container.
 
 use crate::bench::{bench, shell, until};
-use runtime::setup::{Mount, MountKind, Propagation};
+use runtime::setup::{Mount, MountKind, Options};
 use rustix::fs::SealFlags;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,12 +10,8 @@ use std::path::Path;
 fn volume(source: &Path, target: &str) -> Mount {
     Mount {
         target: target.into(),
-        kind: MountKind::Bind {
-            source: source.to_owned(),
-            recursive: true,
-            propagation: Propagation::Private,
-        },
-        read_only: false,
+        kind: MountKind::Bind { source: source.to_owned(), recursive: true },
+        options: Options::default(),
     }
 }
 
