@@ -123,7 +123,19 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         name: "magic links are followed",
-        edits: &[edit(PATHS, "ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;", "ResolveFlags::empty();")],
+        // The kernel follows none below a root of its own choosing: it must be a plain name that is looked up.
+        edits: &[
+            edit(
+                PROGRAM,
+                "let found = paths::find_or_make(child.root()?, path, Missing::Directory)?;",
+                "let Ok(found) = paths::find_or_make(child.root()?, path, Missing::Directory) else { return Ok(()) };",
+            ),
+            edit(
+                PROGRAM,
+                "paths::find(child.root()?, path, OFlags::PATH | OFlags::DIRECTORY).and_then(rustix::process::fchdir);",
+                "rustix::process::chdir(path);",
+            ),
+        ],
         tests: &[
             kernel("isolation::links_in_the_image_lead_no_mount_and_no_directory_out_of_it"),
             kernel("exec::users_directories_and_exit_codes_are_the_execs_own"),
@@ -139,7 +151,7 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
                 "rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())",
                 "rustix::mount::fsmount(context, FsMountFlags::empty(), MountAttrFlags::empty())",
             ),
-            edit(PROGRAM, "match sys::process::close_on_exec_from(3 + preserved) {", "match sys::process::close_on_exec_from(900 + preserved) {"),
+            edit(PROGRAM, "match sys::process::close_on_exec_from(3) {", "match sys::process::close_on_exec_from(900) {"),
         ],
         tests: &[
             kernel("isolation::nothing_of_the_shim_or_the_daemon_is_open_in_the_container"),
