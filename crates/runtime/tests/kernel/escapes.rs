@@ -98,6 +98,22 @@ fn settings_are_written_to_the_kernel_and_not_to_a_file_of_the_image() {
     );
 }
 
+/// CVE-2019-19921 and its kin: where `/proc` is a link, what is masked and written there later may be something else.
+#[test]
+fn the_kernels_file_systems_are_mounted_on_ordinary_directories() {
+    let Some(bench) = bench() else { return };
+    for name in ["proc", "sys"] {
+        let place = bench.directory.path().join("lower").join(name);
+        fs::remove_dir(&place).unwrap();
+        symlink("/tmp", &place).unwrap();
+        let setup = bench.setup(&format!("linked-{name}"), &["true"]);
+        let message = bench.start(&setup).unwrap_err().to_string();
+        assert!(message.contains("ordinary directory") && message.contains(name), "{message}");
+        fs::remove_file(&place).unwrap();
+        fs::create_dir(&place).unwrap();
+    }
+}
+
 /// A device's node may be made, and gives nothing.
 #[test]
 fn a_device_of_the_host_cannot_be_opened_by_its_number() {
