@@ -11,7 +11,7 @@ pub(crate) use image::{image_inspect, image_summary};
 pub(crate) use network::Networks;
 pub(crate) use summary::summary;
 
-use crate::to_model::Sent;
+use crate::to_model::{Sent, Shown};
 use crate::wire::container::GraphDriver;
 use crate::wire::{Config, ContainerInspect, ContainerState, MountPoint, OneOrMany};
 use model::container::MountSource;
@@ -54,7 +54,7 @@ pub(crate) fn inspect(container: &Container, networks: &Networks) -> ContainerIn
         },
         size_rw: container.sizes.map(|sizes| signed(sizes.writable)),
         size_root_fs: container.sizes.map(|sizes| signed(sizes.total)),
-        mounts: mounts(container, true),
+        mounts: mounts(container, &Shown::of(&intent.spec.origin), true),
         config: merged(container, config),
         network_settings: network::settings(container, networks),
         host_config: host,
@@ -127,15 +127,13 @@ fn state(observed: &Observed) -> ContainerState {
 }
 
 /// The mounts; those in memory that were asked for by `--tmpfs` stand in the configuration only.
-fn mounts(container: &Container, with_source: bool) -> Vec<MountPoint> {
-    let short_form = Sent::of(&container.intent.spec.origin).host.tmpfs;
+fn mounts(container: &Container, shown: &Shown, with_source: bool) -> Vec<MountPoint> {
     let specs = &container.intent.spec.mounts;
     let in_memory = |target: &str| {
         specs.iter().any(|mount| mount.target == target && matches!(mount.source, MountSource::Tmpfs { .. }))
     };
-    let mounts = container.mounts.iter().filter(|mount| {
-        !(in_memory(&mount.target) && short_form.keys().any(|key| key.trim_end_matches('/') == mount.target))
-    });
+    let mounts =
+        container.mounts.iter().filter(|mount| !(in_memory(&mount.target) && shown.has_tmpfs(&mount.target)));
     let mut points: Vec<MountPoint> = mounts
         .map(|mount| {
             let volume = mount.kind == "volume";

@@ -2,7 +2,7 @@
 
 use super::network::{Networks, host_addresses, networks};
 use super::{mounts, signed, status};
-use crate::to_model::Sent;
+use crate::to_model::Shown;
 use crate::wire::container::NetworkSettingsSummary;
 use crate::wire::host_config::HostConfigSummary;
 use crate::wire::{ContainerSummary, PortSummary};
@@ -14,6 +14,7 @@ use std::time::Duration;
 /// A container as a line of a list. `image` is its image's name, or its id where the name means another one by now.
 pub(crate) fn summary(container: &Container, ids: &Networks, image: String, now: Time) -> ContainerSummary {
     let intent = &container.intent;
+    let shown = Shown::of(&intent.spec.origin);
     ContainerSummary {
         id: intent.id.to_string(),
         names: vec![format!("/{}", intent.name)],
@@ -28,11 +29,11 @@ pub(crate) fn summary(container: &Container, ids: &Networks, image: String, now:
         state: status(&container.observed).to_owned(),
         status: sentence(container, now),
         host_config: HostConfigSummary {
-            network_mode: Sent::of(&intent.spec.origin).host.network_mode,
+            network_mode: shown.network_mode().to_owned(),
             ..HostConfigSummary::default()
         },
         network_settings: NetworkSettingsSummary { networks: networks(container, ids) },
-        mounts: mounts(container, false),
+        mounts: mounts(container, &shown, false),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::wire::{Config, CreateRequest, HostConfig};
 use model::container::{Device, LogPolicy, Origin, Sharing, Userns};
 use model::{ContainerSpec, PortKey};
 use platform::Error;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +45,39 @@ impl Sent {
         serde_json::from_str::<serde_json::Value>(&origin.0)
             .and_then(crate::wire::read_value)
             .unwrap_or_else(|_| Sent::default())
+    }
+}
+
+/// The little of what the user sent that a line of a list shows: a list has no time to make values of all the rest.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Shown {
+    host: ShownHost,
+}
+
+/// See [`Shown`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ShownHost {
+    network_mode: Option<String>,
+    tmpfs: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+impl Shown {
+    /// Of what was kept; of what was made by another front-end nothing.
+    pub(crate) fn of(origin: &Origin) -> Shown {
+        serde_json::from_str(&origin.0).unwrap_or_default()
+    }
+
+    /// The network mode in the user's words.
+    pub(crate) fn network_mode(&self) -> &str {
+        self.host.network_mode.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a mount in memory was asked for by `--tmpfs`.
+    pub(crate) fn has_tmpfs(&self, target: &str) -> bool {
+        let mut targets = self.host.tmpfs.iter().flat_map(BTreeMap::keys);
+        targets.any(|key| key.trim_end_matches('/') == target)
     }
 }
 

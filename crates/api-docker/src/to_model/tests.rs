@@ -74,6 +74,20 @@ fn tmpfs_options_are_taken_apart() {
 }
 
 #[test]
+fn a_line_of_a_list_shows_what_was_sent() {
+    let spec =
+        host(json!({"Tmpfs": {"/run/": "size=64m"}, "NetworkMode": "none", "Binds": ["/a:/b"]})).unwrap();
+    let shown = Shown::of(&spec.origin);
+    assert_eq!(shown.network_mode(), Sent::of(&spec.origin).host.network_mode);
+    assert_eq!(shown.network_mode(), "none");
+    assert!(shown.has_tmpfs("/run") && !shown.has_tmpfs("/b"));
+    for odd in ["", "{", "null", "{}", r#"{"host":{"NetworkMode":null,"Tmpfs":null}}"#] {
+        let shown = Shown::of(&Origin(odd.to_owned()));
+        assert_eq!((shown.network_mode(), shown.has_tmpfs("/run")), ("", false), "{odd}");
+    }
+}
+
+#[test]
 fn ports_may_be_ranges_on_both_sides() {
     let ports = |fields: Value| host(json!({"PortBindings": fields})).map(|spec| spec.ports);
     let one = ports(json!({"80/tcp": [{"HostIp": "", "HostPort": "8000-8010"}]})).unwrap();

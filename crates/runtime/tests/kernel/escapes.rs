@@ -1,7 +1,7 @@
 //! Ways out that are tried from inside while the runtime itself is at work in the container.
 
 use crate::bench::{bench, shell, until};
-use runtime::setup::{Mount, MountKind, Propagation};
+use runtime::setup::{Mount, MountKind, Options};
 use rustix::fs::SealFlags;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,12 +10,8 @@ use std::path::Path;
 fn volume(source: &Path, target: &str) -> Mount {
     Mount {
         target: target.into(),
-        kind: MountKind::Bind {
-            source: source.to_owned(),
-            recursive: true,
-            propagation: Propagation::Private,
-        },
-        read_only: false,
+        kind: MountKind::Bind { source: source.to_owned(), recursive: true },
+        options: Options::default(),
     }
 }
 
@@ -100,6 +96,22 @@ fn settings_are_written_to_the_kernel_and_not_to_a_file_of_the_image() {
         !upper.exists() || fs::read_dir(upper).unwrap().count() == 0,
         "nothing was written over the image's"
     );
+}
+
+/// CVE-2019-19921 and its kin: where `/proc` is a link, what is masked and written there later may be something else.
+#[test]
+fn the_kernels_file_systems_are_mounted_on_ordinary_directories() {
+    let Some(bench) = bench() else { return };
+    for name in ["proc", "sys"] {
+        let place = bench.directory.path().join("lower").join(name);
+        fs::remove_dir(&place).unwrap();
+        symlink("/tmp", &place).unwrap();
+        let setup = bench.setup(&format!("linked-{name}"), &["true"]);
+        let message = bench.start(&setup).unwrap_err().to_string();
+        assert!(message.contains("ordinary directory") && message.contains(name), "{message}");
+        fs::remove_file(&place).unwrap();
+        fs::create_dir(&place).unwrap();
+    }
 }
 
 /// A device's node may be made, and gives nothing.
