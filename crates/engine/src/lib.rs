@@ -108,6 +108,8 @@ impl Engine {
     pub fn open(config: Config) -> Result<Engine, Error> {
         let Config { roots, clock, shim, version, proxies, userns } = config;
         let failed = |what: &str, why: String| Error::failed(format!("{what}: {why}"));
+        make_skeleton(&roots.skeleton())
+            .map_err(|error| failed(&format!("make {}", roots.skeleton().display()), error.to_string()))?;
         for directory in [roots.containers(), roots.volumes(), roots.shims()] {
             std::fs::create_dir_all(&directory)
                 .map_err(|error| failed(&format!("make {}", directory.display()), error.to_string()))?;
@@ -198,6 +200,18 @@ fn open_bridge(
         tables.put_identity(identity)?;
     }
     network::Bridge::open(identity.daemon.to_string(), subnet, roots.edge())
+}
+
+/// What the lowest layer of every container holds: mount points, and nothing to read.
+fn make_skeleton(directory: &std::path::Path) -> std::io::Result<()> {
+    for name in ["proc", "sys", "dev", "etc"] {
+        std::fs::create_dir_all(directory.join(name))?;
+    }
+    for name in ["hosts", "hostname", "resolv.conf"] {
+        let path = directory.join("etc").join(name);
+        std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    }
+    Ok(())
 }
 
 impl Shared {

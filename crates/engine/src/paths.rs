@@ -31,6 +31,11 @@ impl Roots {
         self.data.join("containers")
     }
 
+    /// The directory with an empty place for everything that every container is mounted upon.
+    pub(crate) fn skeleton(&self) -> PathBuf {
+        self.data.join("skeleton")
+    }
+
     /// All anonymous volumes.
     pub(crate) fn volumes(&self) -> PathBuf {
         self.data.join("volumes")

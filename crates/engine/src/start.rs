@@ -88,10 +88,12 @@ pub(crate) async fn clean_up(shared: &Arc<Shared>, intent: &ContainerIntent, end
     let (shared, intent) = (Arc::clone(shared), intent.clone());
     let cleaned = tokio::task::spawn_blocking(move || {
         clean_up_now(&shared, &intent, endpoint.as_ref());
-        if let Ok(bridge) = shared.bridge.as_ref() {
-            // Off the hot path: the next start finds its namespace ready.
-            let _ = bridge.network().refill();
-        }
+        // Nobody waits for this: the next start finds its namespace ready, or makes one.
+        tokio::task::spawn_blocking(move || {
+            if let Ok(bridge) = shared.bridge.as_ref() {
+                let _ = bridge.network().refill();
+            }
+        });
     });
     if let Err(error) = cleaned.await {
         tracing::error!(%error, "clean-up did not end well");
@@ -136,9 +138,11 @@ fn make(
     for mount in &intent.spec.mounts {
         bind_source(&mount.source)?;
     }
-    let layers =
+    let mut layers =
         shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
     shared.volumes.fill(intent, &layers)?;
+    // Beneath all of the image's: what every container is mounted upon need not be made in each writable layer.
+    layers.push(shared.roots.skeleton());
     let shared_with = shared_processes(shared, intent)?;
     let joined = [shared_with.pid, shared_with.ipc, shared_with.uts].into_iter().flatten().next();
     let mut user = users::namespace(shared, intent, joined.or(network_process(shared, intent)?))?;

@@ -245,7 +245,7 @@ struct SpawnPlan {
 }
 
 impl SpawnPlan {
-    /// A new session, an empty signal mask, every signal at its default.
+    /// A new session, an empty signal mask, no signal ignored.
     fn new() -> Result<Box<SpawnPlan>, Errno> {
         let flags =
             i32::from(libc::POSIX_SPAWN_SETSID) | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
@@ -260,7 +260,9 @@ impl SpawnPlan {
             libc::posix_spawnattr_init(&raw mut plan.attributes);
             libc::sigemptyset(&raw mut signals);
             libc::posix_spawnattr_setsigmask(&raw mut plan.attributes, &raw const signals);
-            libc::sigfillset(&raw mut signals);
+            // What a program is started with ignored is what its parent ignores, which is this one alone in programs of
+            // ours; handlers end with the execution by themselves.
+            libc::sigaddset(&raw mut signals, libc::SIGPIPE);
             libc::posix_spawnattr_setsigdefault(&raw mut plan.attributes, &raw const signals);
             libc::posix_spawnattr_setflags(&raw mut plan.attributes, flags as libc::c_short);
         }

@@ -4,6 +4,7 @@ use super::{Reply, State, Stopping, Task};
 use crate::signal;
 use model::{Desired, Phase};
 use platform::{Error, RemoveOptions};
+use std::sync::Arc;
 
 impl Task {
     pub(super) async fn asked_to_remove(&mut self, options: RemoveOptions, reply: Reply<()>) {
@@ -60,10 +61,13 @@ impl Task {
         self.shared.tables.remove_container(self.intent.id).await?;
         self.clients.clear();
         self.shared.registry.forget(self.intent.id);
-        let swept = self.shared.remove_files(&self.intent).await;
-        if let Err(error) = swept {
-            tracing::error!(container = %self.intent.id, %error, "files of a removed container are left");
-        }
+        // Nobody waits for its files to go.
+        let (shared, intent) = (Arc::clone(&self.shared), self.intent.clone());
+        tokio::spawn(async move {
+            if let Err(error) = shared.remove_files(&intent).await {
+                tracing::error!(container = %intent.id, %error, "files of a removed container are left");
+            }
+        });
         self.tell("destroy");
         self.shared.collect_images_soon();
         self.state = State::Gone;

@@ -7,10 +7,11 @@
 
 use super::device_program::program;
 use super::resources::{DeviceEntry, DeviceKind};
-use super::{Error, Group, write_value};
+use super::{Error, Group};
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 
 /// Devices that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +167,19 @@ impl Group {
             return Err(Error::NoController { controller: "devices".into() });
         };
         let directory = hierarchy.mount.join(&self.path);
-        writes.iter().try_for_each(|(file, line)| write_value(&directory.join(file), line))
+        // A file that takes many lines is opened once; each line is a write of its own, as the kernel wants it.
+        let mut open: Option<(&str, std::fs::File)> = None;
+        for (file, line) in &writes {
+            let path = directory.join(file);
+            let failed = |source| Error::Write { path: path.clone(), value: line.clone(), source };
+            let mut target = match open.take() {
+                Some((name, target)) if name == *file => target,
+                _ => std::fs::OpenOptions::new().write(true).open(&path).map_err(failed)?,
+            };
+            target.write_all(line.as_bytes()).map_err(failed)?;
+            open = Some((file, target));
+        }
+        Ok(())
     }
 
     fn attach_filter(&self, rules: &[DeviceEntry]) -> Result<(), Error> {
