@@ -135,7 +135,13 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         }),
         hooks: Hooks::default(),
         watch: Watch::Shim,
+        timed: is_timed(intent),
     })
+}
+
+/// Whether the client wants to know where the time of the start goes.
+pub(crate) fn is_timed(intent: &ContainerIntent) -> bool {
+    intent.spec.labels.contains_key(platform::TIMED_LABEL)
 }
 
 /// Kernel settings: what the user says over what a network namespace of one's own starts with. A bridge's namespaces have these

@@ -36,6 +36,7 @@ mod signal;
 mod start;
 mod stats;
 mod tables;
+mod timings;
 mod top;
 mod update;
 mod users;
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     volumes: volumes::Volumes,
     images: Arc<images::Images>,
     users: users::Users,
+    timings: timings::Timings,
     /// The shim program and the machine's control groups.
     host: runtime::Host,
     /// The daemon's part of each container's control group path.
@@ -145,6 +147,7 @@ impl Engine {
             samples: stats::Samples::default(),
             images: Arc::new(images),
             users: users::Users::new(userns),
+            timings: timings::Timings::default(),
             host,
             cgroup_parent,
             bridge,

@@ -19,6 +19,7 @@ use platform::{Error, Streams};
 use runtime::rooms::Rooms;
 use runtime::setup::{Attached, Namespace, UserNamespace};
 use runtime::shim::wire::FailureKind;
+use runtime::timings::Stopwatch;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -122,6 +123,7 @@ fn make(
     clients: &[Client],
     endpoint: &mut Option<Endpoint>,
 ) -> Result<runtime::Started, Failure> {
+    let mut stopwatch = Stopwatch::new(shared.clock, compose::is_timed(intent));
     let files = shared.roots.container(intent.id);
     let directory = shared.roots.shim(intent.id);
     // What an earlier start left, when the daemon was killed in the middle of it, would share the writable layer.
@@ -144,13 +146,16 @@ fn make(
     // Beneath all of the image's: what every container is mounted upon need not be made in each writable layer.
     layers.push(shared.roots.skeleton());
     let shared_with = shared_processes(shared, intent)?;
+    stopwatch.mark("directories and volumes");
     let joined = [shared_with.pid, shared_with.ipc, shared_with.uts].into_iter().flatten().next();
     let mut user = users::namespace(shared, intent, joined.or(network_process(shared, intent)?))?;
     let shifted = users::is_shifted(&user);
     let rooms = rooms(shared, intent, &mut user)?;
     let (user_room, network_room) = rooms.map(|rooms| (rooms.user, rooms.network)).unzip();
     let (network, namespace) = connect(shared, intent, endpoint, network_room)?;
+    stopwatch.mark("network");
     let etc = etc_files(shared, intent, endpoint.as_ref())?;
+    stopwatch.mark("files of /etc");
     let mut inherited = Vec::new();
     let mut attached = Vec::new();
     for (socket, Streams { stdin, stdout, stderr }) in clients {
@@ -175,7 +180,15 @@ fn make(
         clients: attached,
     };
     let setup = compose::setup(intent, found)?;
-    runtime::start(&shared.host, &setup, &inherited).map_err(|error| {
+    let started = runtime::start(&shared.host, &setup, &inherited);
+    if let Ok(started) = &started
+        && stopwatch.is_wanted()
+    {
+        let mut timings = stopwatch.take();
+        timings.extend(started.timings.iter().cloned());
+        shared.timings.keep(intent.id, timings);
+    }
+    started.map_err(|error| {
         let exit_code = match kind(&error) {
             FailureKind::NotFound => NOT_FOUND,
             FailureKind::NotExecutable => NOT_EXECUTABLE,

@@ -25,7 +25,7 @@ pub use image::{
 };
 pub use node::{
     AttachRequest, ExecRequest, ExecState, LogLine, LogRequest, LogStream, NetworkFigures, Node,
-    ProcessTable, Stats, Stream, Streams, ThrottledCpu,
+    ProcessTable, Stats, Stream, Streams, TIMED_LABEL, ThrottledCpu, Timing,
 };
 pub use system::{Bridge, System, SystemInfo};
 

@@ -195,6 +195,18 @@ pub struct NetworkFigures {
     pub tx_dropped: u64,
 }
 
+/// The label of a container whose start is measured.
+pub const TIMED_LABEL: &str = "bocage.timings";
+
+/// How long one step of a start took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The step.
+    pub step: String,
+    /// Nanoseconds.
+    pub ns: u64,
+}
+
 /// Containers that are there. `name` is an id, a unique prefix of one, or a name.
 pub trait Node: Send + Sync {
     /// Takes part in a container's streams. Of one that does not run yet: from its start on, with nothing missed.
@@ -225,6 +237,9 @@ pub trait Node: Send + Sync {
 
     /// Sets its terminal's size.
     fn exec_resize<'a>(&'a self, id: &'a str, rows: u16, columns: u16) -> Answer<'a, ()>;
+
+    /// Where the time of a container's last start went, by its whole id; only where its label [`TIMED_LABEL`] asked for it.
+    fn timings<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Timing>>;
 
     /// What is known of it. `No such exec instance: x` otherwise.
     fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState>;

@@ -23,6 +23,7 @@ pub mod seccomp;
 pub mod setup;
 pub mod shim;
 mod start;
+pub mod timings;
 
 pub use isolate::talk as message;
 pub use start::{Error, Host, ShimProgram, Started, exec, start};

@@ -5,6 +5,7 @@ use crate::seccomp::{self, Filters};
 use crate::setup::{ExecSetup, Setup};
 use crate::shim::wire::{Failure, Report};
 use crate::shim::{Order, PROGRAM_NAME, Task};
+use crate::timings::Timing;
 use base::Time;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -145,6 +146,8 @@ pub struct Started {
     pub start_ticks: u64,
     /// When it was started.
     pub started_at: Time,
+    /// Where the time went, where that was asked for.
+    pub timings: Vec<Timing>,
     /// The shim, a child of this process.
     pub shim: Shim,
 }
@@ -235,8 +238,8 @@ fn hand_over(
     let shim = shim_of(pid).map_err(spawn_error)?;
     let report = read_report(report_read).map_err(|source| Error::NoReport { id: id.to_owned(), source });
     match report {
-        Ok(Report::Started { pid, start_ticks, started_at }) => {
-            Ok(Started { pid, start_ticks, started_at, shim })
+        Ok(Report::Started { pid, start_ticks, started_at, timings }) => {
+            Ok(Started { pid, start_ticks, started_at, timings, shim })
         }
         Ok(Report::Failed(failure)) => {
             // It has ended or is about to: nothing may be left of it, not even a zombie.

@@ -21,5 +21,6 @@ mod running;
 mod starting;
 mod survival;
 mod terminal;
+mod users;
 mod volumes;
 mod wrong_input;

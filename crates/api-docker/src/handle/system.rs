@@ -123,6 +123,13 @@ fn described(info: SystemInfo) -> Info {
     }
 }
 
+pub(crate) async fn timings(call: Call) -> Answer {
+    let timings = call.doors.node.timings(&call.parameter).await?;
+    let timings: Vec<_> =
+        timings.into_iter().map(|one| serde_json::json!({ "step": one.step, "ns": one.ns })).collect();
+    json(StatusCode::OK, &timings)
+}
+
 pub(crate) async fn daemon_status(call: Call) -> Answer {
     let info = call.doors.system.info().await?;
     let (running, paused, stopped) = info.containers;

@@ -12,5 +12,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         |call| Box::pin(system::daemon_stop(call)),
         &[done("containers")],
     ),
+    operation(
+        "ContainerTimings",
+        "GET",
+        "/bocage/v1/containers/{id}/timings",
+        |call| Box::pin(system::timings(call)),
+        &[],
+    ),
     operation("DemoImage", "POST", "/bocage/v1/demo-image", |call| Box::pin(system::demo_image(call)), &[]),
 ];

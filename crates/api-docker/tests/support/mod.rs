@@ -265,6 +265,9 @@ impl platform::Node for Node {
     fn exec_resize<'a>(&'a self, _: &'a str, _: u16, _: u16) -> Answer<'a, ()> {
         ready(Ok(()))
     }
+    fn timings<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<platform::Timing>> {
+        ready(Ok(vec![platform::Timing { step: "clone".into(), ns: 1500 }]))
+    }
     fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState> {
         if id != EXEC {
             return ready(Err(Error::not_found(format!("No such exec instance: {id}"))));

@@ -101,7 +101,7 @@ pub(crate) async fn run(client: &Client, parsed: &Parsed) -> Result<(), Failure>
     if streams == [false; 3] {
         started(client, &id, removed).await?;
         printer::line(&id);
-        return Ok(());
+        return if parsed.is("timings") { print_timings(client, &id).await } else { Ok(()) };
     }
     let session = Session {
         id: id.clone(),
@@ -113,7 +113,11 @@ pub(crate) async fn run(client: &Client, parsed: &Parsed) -> Result<(), Failure>
     };
     let open = session.open(client).await.map_err(refused)?;
     started(client, &id, removed).await?;
-    session.carry(client, open, keys).await
+    let ended = session.carry(client, open, keys).await;
+    if parsed.is("timings") {
+        print_timings(client, &id).await?;
+    }
+    ended
 }
 
 /// Whether signals are passed on. With a terminal the keys are, and what they mean is decided inside.
@@ -182,6 +186,22 @@ impl Session {
             }
         }
     }
+}
+
+/// Prints where the time of a start went: each step, and what they come to.
+async fn print_timings(client: &Client, id: &str) -> Result<(), Failure> {
+    let timings = client.get(&format!("/bocage/v1/containers/{id}/timings")).await?;
+    let empty = Vec::new();
+    let steps = timings.as_array().unwrap_or(&empty);
+    let micros = |ns: u64| format!("{:>9.3} ms", ns as f64 / 1e6);
+    let mut total = 0;
+    for step in steps {
+        let ns = step["ns"].as_u64().unwrap_or(0);
+        total += ns;
+        printer::note(&format!("{}  {}", micros(ns), text(step, "step")));
+    }
+    printer::note(&format!("{}  from the request to the program's first instruction", micros(total)));
+    Ok(())
 }
 
 /// Starts a container; the exit code of a refusal says what kind it is.

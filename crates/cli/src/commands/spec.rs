@@ -96,6 +96,9 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
         labels.extend(lines(&path)?);
     }
     labels.extend(parsed.all("label"));
+    if parsed.is("timings") {
+        labels.push("bocage.timings=1".into());
+    }
     let mut body = json!({
         "Image": image,
         "Hostname": parsed.get("hostname").unwrap_or_default(),

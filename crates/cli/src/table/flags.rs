@@ -133,6 +133,7 @@ pub(super) const RUN_ONLY: Group = group(
     &[
         flag("detach", Some('d'), Nothing, "Do not wait for it; print its id"),
         flag("attach", Some('a'), Many("STREAM"), "Take part in stdin, stdout or stderr"),
+        flag("timings", None, Nothing, "Print where the time of its start went, step by step"),
         flag("detach-keys", None, One("KEYS"), "Keys that leave it running, ctrl-p,ctrl-q by default"),
         flag("sig-proxy", None, One("BOOL"), "Pass signals on to it: true or false"),
     ],

@@ -7,7 +7,7 @@ use crate::{exec, logs, stats, top};
 use model::{ExecId, Phase};
 use platform::{
     Answer, AttachRequest, Error, ExecRequest, ExecState, LogLine, LogRequest, LogStream, Node, ProcessTable,
-    Stats, Stream, Streams,
+    Stats, Stream, Streams, Timing,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -96,6 +96,10 @@ impl Node for Door {
 
     fn exec_resize<'a>(&'a self, id: &'a str, rows: u16, columns: u16) -> Answer<'a, ()> {
         Box::pin(exec::resize(&self.0, id, rows, columns))
+    }
+
+    fn timings<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Timing>> {
+        Box::pin(async move { self.0.timings.of(id) })
     }
 
     fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState> {

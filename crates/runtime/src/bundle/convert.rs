@@ -113,6 +113,7 @@ pub fn setup(config: &Config, given: &Given) -> Result<Setup, Error> {
             preserved: given.preserved.clone(),
             state: state.to_string(),
         }),
+        timed: false,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::cgroup::Entrance;
 use crate::setup::{Handover, Process, Setup, UserNamespace};
 use crate::shim::Filter;
 use crate::shim::wire::{Failure, FailureKind};
+use crate::timings::Stopwatch;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType;
@@ -45,6 +46,8 @@ pub(crate) struct Child<'a> {
     pub(crate) own_program: Option<BorrowedFd<'a>>,
     /// What was opened on the host.
     pub(crate) sources: Sources,
+    /// Where its time goes.
+    pub(crate) stopwatch: Stopwatch,
     /// What the steps have found out or made.
     pub(crate) found: Found,
 }

@@ -114,6 +114,10 @@ fn executable(path: &str) -> Result<(), Errno> {
 pub(super) fn close_descriptors(child: &mut Child<'_>) -> Outcome {
     // What ends the child before this message is a failed start; after it, only a failed execution is. Sent here since
     // the filter might refuse it later.
+    if child.stopwatch.is_wanted() {
+        let measured = serde_json::to_vec(&child.stopwatch.take()).unwrap_or_default();
+        talk::send(child.reports_to(), &[talk::TIMINGS, &measured].concat()).during("tell the shim")?;
+    }
     talk::send(child.reports_to(), talk::READY).during("tell the shim")?;
     // The mask was empty so that modes are as they were asked for; a program expects the usual one.
     rustix::process::umask(Mode::from_raw_mode(child.process.umask.unwrap_or(0o022)));

@@ -117,6 +117,7 @@ pub(crate) fn run(table: &[Step], child: &mut Child<'_>) -> Failure {
         if let Err(problem) = (step.act)(child) {
             return problem.at(step.name);
         }
+        child.stopwatch.mark(step.name);
     }
     program::execute(child).at("execute")
 }

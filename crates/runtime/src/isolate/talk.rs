@@ -19,6 +19,8 @@ pub(crate) const HOOKS: &[u8] = b"hooks";
 pub(crate) const CREATED: &[u8] = b"created";
 /// A child has only its program left to execute.
 pub(crate) const READY: &[u8] = b"ready";
+/// Comes before what was measured, as JSON.
+pub(crate) const TIMINGS: &[u8] = b"timings ";
 /// Brings the other end of a terminal.
 pub(crate) const TERMINAL: &[u8] = b"terminal";
 /// Brings the descriptor on which a filter asks.

@@ -68,6 +68,8 @@ pub struct Setup {
     pub hooks: Hooks,
     /// Who stays with it.
     pub watch: Watch,
+    /// Whether it is measured where the time of its start goes.
+    pub timed: bool,
 }
 
 /// Who stays with a process once it is made.

@@ -6,6 +6,7 @@ use super::wire::{Failure, START};
 use super::{Filter, Order, entry, host};
 use crate::isolate::{self, Child, Container, Found, Node, Streams3, talk};
 use crate::setup::Process;
+use crate::timings::{Stopwatch, Timing};
 use base::Chain;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -27,6 +28,8 @@ pub(super) struct Running {
     pub(super) start_ticks: u64,
     /// The shim's ends of its streams.
     pub(super) ends: Ends,
+    /// Where the time of its start went.
+    pub(super) timings: Vec<Timing>,
 }
 
 /// The shim's ends of a child's standard streams, all non-blocking.
@@ -60,8 +63,11 @@ pub(super) fn clone(
     order: &Order,
     filter: Option<&Filter>,
     inherited: &mut Inherited,
+    mut stopwatch: Stopwatch,
 ) -> Result<Running, Failure> {
+    stopwatch.mark("start the shim");
     let nodes = entry::make_group(order)?;
+    stopwatch.mark("make the control groups");
     let container = entry::container_of(order)?;
     let entrance = order
         .group
@@ -74,6 +80,7 @@ pub(super) fn clone(
         let opened = isolate::open_sources(setup, user, &nodes);
         sources = Some(opened.map_err(|problem| problem.at("open what the host gives"))?);
     }
+    stopwatch.mark("open what the host gives");
     let own_program =
         own_program(order).map_err(|error| failure("open the small init", error.to_string()))?;
     let (ends, streams) = streams(order).map_err(|error| failure("make pipes", error.to_string()))?;
@@ -82,6 +89,8 @@ pub(super) fn clone(
     let (ours, theirs) =
         talk::pair().map_err(|error| failure("make the report socket", error.to_string()))?;
     let mut ours = Some(ours);
+    let clock = stopwatch.clock();
+    let timed = stopwatch.is_wanted();
     let cgroup = parts.entrance.unified.as_ref().map(AsFd::as_fd);
     let new = parts.namespaces.new;
     // Who changes the user namespace loses the rights to join others: a process between does it, and the child's namespaces are
@@ -95,15 +104,20 @@ pub(super) fn clone(
         ours = None;
         let sources = sources.take().unwrap_or_default();
         if needs_two {
-            between(&parts, theirs.as_fd(), || child(&parts, theirs.as_fd(), sources, &[]))
+            between(&parts, theirs.as_fd(), || {
+                child(&parts, theirs.as_fd(), sources, &[], Stopwatch::new(clock, timed))
+            })
         } else {
-            child(&parts, theirs.as_fd(), sources, &parts.namespaces.join)
+            let stopwatch = Stopwatch::new(clock, timed);
+            child(&parts, theirs.as_fd(), sources, &parts.namespaces.join, stopwatch)
         }
     });
     let cloned = cloned.map_err(|error| failure("clone", error.to_string()))?;
     drop((theirs, parts));
+    stopwatch.mark("clone");
     let ours = ours.ok_or_else(|| failure("clone", "the report socket is gone"))?;
-    let mut listener = Listener { order, inherited, socket: ours, child: cloned, ends, ready: false };
+    let mut listener =
+        Listener { order, inherited, socket: ours, child: cloned, ends, stopwatch, ready: false };
     match listener.listen() {
         Ok(()) => {}
         Err(failure) => {
@@ -113,10 +127,11 @@ pub(super) fn clone(
             return Err(failure);
         }
     }
-    let Listener { child: cloned, ends, .. } = listener;
+    let Listener { child: cloned, ends, mut stopwatch, .. } = listener;
+    stopwatch.mark("load the filter and execute");
     let pid = cloned.pid.as_raw_nonzero().get().unsigned_abs();
     let start_ticks = start_ticks(pid).map_err(|error| failure("look at the child", error.to_string()))?;
-    Ok(Running { child: cloned.pidfd, pid, start_ticks, ends })
+    Ok(Running { child: cloned.pidfd, pid, start_ticks, ends, timings: stopwatch.take() })
 }
 
 /// The child, from here to its program.
@@ -125,6 +140,7 @@ fn child(
     report: BorrowedFd<'_>,
     sources: isolate::Sources,
     join: &[(OwnedFd, NewNamespaces)],
+    stopwatch: Stopwatch,
 ) -> i32 {
     let task = &parts.order.task;
     let setup = task.setup();
@@ -144,6 +160,7 @@ fn child(
         filter: parts.filter,
         own_program: parts.own_program.as_ref().map(AsFd::as_fd),
         sources,
+        stopwatch,
         found: Found::default(),
     };
     let failure = isolate::run(table, &mut child);
@@ -192,6 +209,7 @@ struct Listener<'a> {
     socket: OwnedFd,
     child: Cloned,
     ends: Ends,
+    stopwatch: Stopwatch,
     ready: bool,
 }
 
@@ -218,6 +236,10 @@ impl Listener<'_> {
                 talk::TERMINAL => self.take_terminal(descriptor)?,
                 talk::LISTENER => self.pass_listener(descriptor)?,
                 talk::SUCCESSOR => self.follow(descriptor)?,
+                other if other.starts_with(talk::TIMINGS) => {
+                    let measured = &other[talk::TIMINGS.len()..];
+                    self.stopwatch.add(serde_json::from_slice(measured).unwrap_or_default());
+                }
                 other => {
                     return Err(serde_json::from_slice(other)
                         .unwrap_or_else(|_| failure("listen to the child", "it cannot be understood")));

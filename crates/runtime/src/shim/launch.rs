@@ -5,6 +5,7 @@ use super::serve::Server;
 use super::wire::{Failure, FailureKind, Report, SOCKET, START, STATUS, Status};
 use super::{Order, Task, init};
 use crate::isolate::INIT_NAME;
+use crate::timings::{Stopwatch, Timing};
 use base::{Chain, Clock};
 use rustix::fd::{OwnedFd, RawFd};
 use rustix::fs::Mode;
@@ -44,13 +45,14 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
         return FAILED;
     };
     match start(File::from(order), inherited, clock) {
-        Ok((server, running)) => {
+        Ok((server, running, timings)) => {
             tell(
                 report,
                 &Report::Started {
                     pid: running.pid,
                     start_ticks: running.start_ticks,
                     started_at: running.started_at,
+                    timings,
                 },
             );
             if let Some(server) = server {
@@ -106,7 +108,7 @@ fn start(
     mut order: File,
     mut inherited: Inherited,
     clock: Clock,
-) -> Result<(Option<Server>, Status), Failure> {
+) -> Result<(Option<Server>, Status, Vec<Timing>), Failure> {
     let mut bytes = Vec::new();
     let read = order.rewind().and_then(|()| order.read_to_end(&mut bytes));
     read.map_err(|error| failure("read the order", error.to_string()))?;
@@ -114,6 +116,7 @@ fn start(
     let (order, filter) =
         Order::decode(&bytes).map_err(|error| failure("read the order", error.to_string()))?;
     drop(bytes);
+    let stopwatch = Stopwatch::new(clock, order.task.setup().is_some_and(|setup| setup.timed));
     become_shim().map_err(|error| failure("become a shim", error.to_string()))?;
     let mut made = Made { order: &order, kept: false };
     let status = |running: &Running| Status {
@@ -124,9 +127,9 @@ fn start(
         exit: None,
     };
     if order.task.handover().is_some() {
-        let running = clone::clone(&order, filter.as_ref(), &mut inherited)?;
+        let running = clone::clone(&order, filter.as_ref(), &mut inherited, stopwatch)?;
         made.kept = true;
-        return Ok((None, status(&running)));
+        return Ok((None, status(&running), running.timings));
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = clone::listen_in(order.task.directory(), SOCKET, SocketType::STREAM, flags)
@@ -136,13 +139,13 @@ fn start(
         Task::Exec(_) => Ok(None),
     };
     let log = log.map_err(|error| failure("open the log", Chain(&error).to_string()))?;
-    let running = clone::clone(&order, filter.as_ref(), &mut inherited)?;
+    let running = clone::clone(&order, filter.as_ref(), &mut inherited, stopwatch)?;
     let status = status(&running);
-    let Running { child, ends, .. } = running;
+    let Running { child, ends, timings, .. } = running;
     let server = Server::new(&order, status.clone(), listener, log, child, ends, inherited, clock);
     server.write_status().map_err(|error| failure("write the status", Chain(&error).to_string()))?;
     made.kept = true;
-    Ok((Some(server), status))
+    Ok((Some(server), status, timings))
 }
 
 /// A program that belongs to nobody's terminal, holds no directory busy and is found by its name.

@@ -6,6 +6,7 @@
 //! The truth about a container outlives its shim in `status.json` ([`Status`]).
 
 use crate::setup::Streams;
+use crate::timings::Timing;
 use base::Time;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -105,6 +106,9 @@ pub enum Report {
         start_ticks: u64,
         /// When.
         started_at: Time,
+        /// Where the time went, where that was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        timings: Vec<Timing>,
     },
     /// It does not, and nothing is left of the attempt.
     Failed(Failure),

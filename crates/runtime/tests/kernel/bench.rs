@@ -164,6 +164,7 @@ impl Bench {
             log: Some(Log { directory: self.make(base.join("log")), file_bytes_max: 1 << 20, files_max: 3 }),
             hooks: Hooks::default(),
             watch: Watch::Shim,
+            timed: false,
         }
     }
 
