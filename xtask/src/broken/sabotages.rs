@@ -317,8 +317,8 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
             CLONE,
             "rustix::net::listen(&socket, BACKLOG)?;",
             "rustix::net::listen(&socket, BACKLOG)?;
-             let open = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(format!(\"shim{}\", std::process::id()))?;
-             std::mem::forget(std::os::unix::net::UnixListener::bind_addr(&open)?);",
+             let open = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(format!(\"shim{}-{name}\", std::process::id())).map_err(|_| Errno::INVAL)?;
+             std::mem::forget(std::os::unix::net::UnixListener::bind_addr(&open).map_err(|_| Errno::INVAL)?);",
         )],
         tests: &[black_box("escapes::calls::nothing_of_the_engine_listens_on_a_socket_without_a_file")],
         why: "a container on the host's network tells the shim what to do",
