@@ -108,8 +108,8 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
         name: "a process that enters is not hidden",
         edits: &[edit(
             HOST,
-            "/// No process of a namespace that is shared may trace this one or open what it has open.\npub(super) fn hide(_: &mut Child<'_>) -> Outcome {",
-            "/// Breaks it.\npub(super) fn hide(_: &mut Child<'_>) -> Outcome {\n    if true { return Ok(()); }",
+            "pub(super) fn hide(_: &mut Child<'_>) -> Outcome {",
+            "pub(super) fn hide(_: &mut Child<'_>) -> Outcome {\n    if true { return Ok(()); }",
         )],
         tests: &[kernel("escapes::a_process_that_enters_shows_nothing_of_itself")],
         why: "the container opens what the entering process has open: its program, the host's directories",
@@ -241,8 +241,9 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
         name: "settings are written behind the new root",
         edits: &[
             edit(TABLE, r#"    step("kernel settings", &["join the namespaces", "take the user namespace"], host::kernel_settings),"#, ""),
-            edit(TABLE, r#"    step("hooks outside", &["mount the file systems", "kernel settings"], hooks::outside),"#, r#"    step("hooks outside", &["mount the file systems"], hooks::outside),"#),
+            edit(TABLE, r#"    step("mount the file systems", &["mount the root", "make the file systems"], mounts::mount_all),"#, ""),
             edit(TABLE, r#"    step("mask paths", &["mount the file systems", "change the root"], mounts::mask_paths),"#, r#"    step("kernel settings", &["change the root"], host::kernel_settings),
+                step("mount the file systems", &["mount the root", "make the file systems"], mounts::mount_all),
                 step("mask paths", &["mount the file systems", "change the root"], mounts::mask_paths),"#),
         ],
         tests: &[
@@ -316,8 +317,8 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
             CLONE,
             "rustix::net::listen(&socket, BACKLOG)?;",
             "rustix::net::listen(&socket, BACKLOG)?;
-             let open = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(format!(\"shim{}\", std::process::id()))?;
-             std::mem::forget(std::os::unix::net::UnixListener::bind_addr(&open)?);",
+             let open = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(format!(\"shim{}-{name}\", std::process::id())).map_err(|_| Errno::INVAL)?;
+             std::mem::forget(std::os::unix::net::UnixListener::bind_addr(&open).map_err(|_| Errno::INVAL)?);",
         )],
         tests: &[black_box("escapes::calls::nothing_of_the_engine_listens_on_a_socket_without_a_file")],
         why: "a container on the host's network tells the shim what to do",
