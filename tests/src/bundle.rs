@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::needs::{binary, on_path, skip};
-use crate::{Said, Terminal, left_of, until, until_within};
+use crate::{Said, Terminal, left_of, processes_with_file_below, until, until_within};
 
 /// The longest that one command may run.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
@@ -52,6 +52,9 @@ impl Bundle {
             skip("no busybox is installed");
             return None;
         };
+        // A container that is left to itself becomes this process's child, and its end is taken note of in `is_gone`.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .expect("orphans may come to this process");
         let id = format!("bundle-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(format!("/var/tmp/bocage-{id}"));
         let mut bundle = Bundle { id, folder, config: Value::Null, commands: Cell::new(0) };
@@ -268,6 +271,17 @@ impl Bundle {
         self.is_gone();
     }
 
+    /// What is left of the container, once those of its processes that have ended are taken note of.
+    #[must_use]
+    pub fn left(&self) -> Vec<String> {
+        for pid in processes_with_file_below(Path::new(&self.id)) {
+            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+            // Most are no child of this process.
+            let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::NOHANG);
+        }
+        left_of(&self.id)
+    }
+
     /// Nothing of the container is left: neither processes, mounts, control groups nor what the runtime knew of it.
     ///
     /// # Panics
@@ -276,7 +290,7 @@ impl Bundle {
         assert!(!self.kept().exists(), "the runtime keeps {}", self.kept().display());
         let mut left = Vec::new();
         for _ in 0..LOOKS_MAX {
-            left = left_of(&self.id);
+            left = self.left();
             if left.is_empty() {
                 return;
             }

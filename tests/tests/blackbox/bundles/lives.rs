@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use blackbox::{Bundle, left_of, until};
+use blackbox::{Bundle, until};
 use serde_json::{Value, json};
 
 /// A program that runs until it is told to end, once it has said that it runs.
@@ -234,7 +234,7 @@ fn a_creation_that_is_killed_leaves_nothing_that_cannot_be_deleted() {
         child.kill().unwrap();
         child.wait().unwrap();
         bundle.ok(&["delete", "--force", bundle.id()]);
-        let is_alive = || left_of(bundle.id()).iter().any(|left| left.starts_with("process"));
+        let is_alive = || bundle.left().iter().any(|left| left.starts_with("process"));
         until(&format!("nobody is left of a creation killed at {moment:?}"), || (!is_alive()).then_some(()));
         assert!(!bundle.kept().exists());
     }

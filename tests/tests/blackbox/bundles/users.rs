@@ -36,7 +36,6 @@ fn users(pid: u64) -> Vec<u32> {
 #[test]
 fn root_inside_is_nobody_special_outside() {
     let Some(mut bundle) = mapped() else { return };
-    bundle.shell("id -u; cat /proc/self/uid_map; touch /tmp/file; exec sleep 1000");
     std::os::unix::fs::chown(bundle.root().join("tmp"), Some(OUTSIDE), Some(OUTSIDE)).unwrap();
     bundle.shell("touch /tmp/file && id -u > /tmp/said; exec sleep 1000");
     bundle.start();
@@ -76,6 +75,9 @@ fn a_mapped_mount_shows_owners_as_the_container_has_them() {
         "/mounts/-",
         json!({ "destination": "/mnt", "type": "bind", "source": folder, "options": ["rbind", "idmap"] }),
     );
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.edit(&format!("/process/capabilities/{set}"), json!(["CAP_CHOWN"]));
+    }
     bundle.shell("stat -c %u:%g /mnt && touch /mnt/file && chown 3:4 /mnt/file && stat -c %u:%g /mnt/file");
     let said = bundle.run(&["run", "--bundle", &bundle.folder(), bundle.id()]);
     if said.err.contains("EINVAL") || said.err.contains("Invalid argument") {
