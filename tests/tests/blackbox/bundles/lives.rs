@@ -58,6 +58,18 @@ fn one_that_never_started_is_deleted_too() {
 }
 
 #[test]
+fn one_that_waits_takes_processes_and_starts_all_the_same() {
+    let Some(bundle) = waiting() else { return };
+    bundle.create();
+    assert_eq!(added(&bundle, &[], "echo early"), "early");
+    assert_ne!(bundle.run(&["exec", bundle.id(), "/nosuch"]).code, 0);
+    assert_eq!(bundle.status(), "created");
+    bundle.ok(&["start", bundle.id()]);
+    assert_eq!(bundle.until_written("said"), "runs");
+    bundle.end();
+}
+
+#[test]
 fn later_changes_of_the_bundle_change_nothing() {
     let Some(mut bundle) = waiting() else { return };
     bundle.create();
@@ -236,7 +248,7 @@ fn a_creation_that_is_killed_leaves_nothing_that_cannot_be_deleted() {
         bundle.ok(&["delete", "--force", bundle.id()]);
         let is_alive = || bundle.left().iter().any(|left| left.starts_with("process"));
         until(&format!("nobody is left of a creation killed at {moment:?}"), || (!is_alive()).then_some(()));
-        assert!(!bundle.kept().exists());
+        bundle.is_gone();
     }
     bundle.start();
     bundle.end();
