@@ -13,6 +13,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests of a program read the clock and the environment")]
 
+mod bundle;
 mod cli;
 mod left;
 mod needs;
@@ -21,6 +22,7 @@ mod terminal;
 mod wait;
 mod web;
 
+pub use bundle::Bundle;
 pub use cli::{Cli, Client, Said, Spawned};
 pub(crate) use left::sweep;
 pub use left::{left_of, processes_with_file_below};

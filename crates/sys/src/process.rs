@@ -453,6 +453,16 @@ pub fn reset_signals(ignored: &[i32]) {
     }
 }
 
+/// A program that begins with no signal blocked, whatever this process has blocked for itself.
+pub fn with_signals(command: &mut std::process::Command) -> &mut std::process::Command {
+    let reset = || {
+        reset_signals(&[]);
+        Ok(())
+    };
+    // SAFETY: what runs in the child before the program makes one system call and takes no memory or lock.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, reset) }
+}
+
 /// Blocks every signal and waits for the next one: its number. For a small init that acts on all of them.
 ///
 /// # Errors

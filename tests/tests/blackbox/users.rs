@@ -83,7 +83,11 @@ fn the_daemon_has_a_default_and_a_flag_says_otherwise() {
     assert_eq!(range(&cli, &[]).1, 65_536);
     assert_eq!(range(&cli, &["--userns=host"]), (0, u32::MAX));
     assert_eq!(range(&cli, &["--userns=keep"]), (0, u32::MAX));
-    assert_eq!(range(&cli, &["--network", "host"]), (0, u32::MAX), "the host's namespaces have the host's numbers");
+    assert_eq!(
+        range(&cli, &["--network", "host"]),
+        (0, u32::MAX),
+        "the host's namespaces have the host's numbers"
+    );
     assert_eq!(range(&cli, &["--privileged"]), (0, u32::MAX));
     node.stop();
 }
@@ -97,7 +101,14 @@ fn the_time_of_a_start_is_told_step_by_step() {
     let cli = node.cli(Client::Bocage);
     let said = cli.run(&["run", "--rm", "--timings", "busybox", "true"]);
     assert_eq!(said.code, 0, "{said:?}");
-    for step in ["network", "make the control groups", "clone", "change the root", "load the filter and execute", "first instruction"] {
+    for step in [
+        "network",
+        "make the control groups",
+        "clone",
+        "change the root",
+        "load the filter and execute",
+        "first instruction",
+    ] {
         assert!(said.err.contains(step), "{step}: {}", said.err);
     }
     node.stop();

@@ -65,8 +65,11 @@ impl Drop for Relay {
 }
 
 /// Passes signals, and with a terminal all that is typed and written, until the process has ended.
-pub(super) fn pass_on(process: BorrowedFd<'_>, relay: Option<Relay>) -> Result<(), Failure> {
-    let signals = signals()?;
+pub(super) fn pass_on(
+    process: BorrowedFd<'_>,
+    relay: Option<Relay>,
+    signals: &Signals,
+) -> Result<(), Failure> {
     let mut typed = relay.is_some();
     let mut written = relay.is_some();
     loop {
@@ -136,13 +139,14 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
 }
 
 /// Signals to this process, as they come.
-struct Signals {
+pub(super) struct Signals {
     received: Receiver<i32>,
     wake: OwnedFd,
 }
 
 /// All signals are blocked here and taken by a thread of their own, so that they can be waited for beside everything else.
-fn signals() -> Result<Signals, Failure> {
+/// To be called before there is a process: one that came in between would end this one and leave the other alone.
+pub(super) fn signals() -> Result<Signals, Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("watch for signals: {error}"));
     let (wake, waker) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;

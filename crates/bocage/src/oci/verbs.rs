@@ -128,10 +128,7 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
         (relay, what.console) = (Some(ours), Some(theirs));
     }
     let host = host()?;
-    if !detach {
-        sys::attributes::adopt_orphans()
-            .map_err(|error| Failure::new(format!("become the one that orphans come to: {error}")))?;
-    }
+    let signals = if detach { None } else { Some(foreground()?) };
     let id = what.id.to_owned();
     let record = bundle::create(&host, &context.store, &context.clock, what)?;
     let terminal = relay.map(terminal::Relay::accept).transpose()?;
@@ -139,14 +136,19 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
         let _ = control::delete(&context.store, host.layout(), &id, true, &environment());
         return Err(error.into());
     }
-    if detach {
-        return Ok(0);
-    }
-    let code = wait_for(record.process.pid, terminal)?;
+    let Some(signals) = signals else { return Ok(0) };
+    let code = wait_for(record.process.pid, terminal, &signals)?;
     if !matches.get_flag("keep") {
         warn(control::delete(&context.store, host.layout(), &id, true, &environment())?);
     }
     Ok(code)
+}
+
+/// Prepares for a process that this one stays with: its orphans come here, and signals are kept for it.
+fn foreground() -> Result<terminal::Signals, Failure> {
+    sys::attributes::adopt_orphans()
+        .map_err(|error| Failure::new(format!("become the one that orphans come to: {error}")))?;
+    terminal::signals()
 }
 
 fn warn(what: Option<String>) {
@@ -156,12 +158,12 @@ fn warn(what: Option<String>) {
 }
 
 /// Waits for a process that is or will be this one's child, passing signals and the terminal on to it: its exit code.
-fn wait_for(pid: u32, terminal: Option<terminal::Relay>) -> Outcome {
+fn wait_for(pid: u32, terminal: Option<terminal::Relay>, signals: &terminal::Signals) -> Outcome {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let number = number.ok_or_else(|| Failure::new("the process has no number"))?;
     let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())
         .map_err(|error| Failure::new(format!("find the process: {error}")))?;
-    terminal::pass_on(pidfd.as_fd(), terminal)?;
+    terminal::pass_on(pidfd.as_fd(), terminal, signals)?;
     reap(pidfd.as_fd())
 }
 
@@ -226,10 +228,7 @@ pub(super) fn exec(context: &Context, matches: &ArgMatches) -> Outcome {
         let (ours, theirs) = terminal::pair()?;
         (relay, console) = (Some(ours), Some(theirs));
     }
-    if !detach {
-        sys::attributes::adopt_orphans()
-            .map_err(|error| Failure::new(format!("become the one that orphans come to: {error}")))?;
-    }
+    let signals = if detach { None } else { Some(foreground()?) };
     let groups: Vec<&String> = matches.get_many("cgroup").into_iter().flatten().collect();
     let cgroup = match groups.as_slice() {
         [] => None,
@@ -246,11 +245,9 @@ pub(super) fn exec(context: &Context, matches: &ArgMatches) -> Outcome {
         ignore_paused: matches.get_flag("ignore-paused"),
     };
     let started = bundle_exec::exec(&host()?, &context.store, what)?;
-    if detach {
-        return Ok(0);
-    }
+    let Some(signals) = signals else { return Ok(0) };
     let terminal = relay.map(terminal::Relay::accept).transpose()?;
-    wait_for(started.pid, terminal)
+    wait_for(started.pid, terminal, &signals)
 }
 
 /// What `exec` is to run: a file's description, or the container's own process with what the flags change about it.

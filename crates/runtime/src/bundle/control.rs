@@ -97,6 +97,14 @@ pub(super) fn destroy(layout: &Layout, record: &Record) -> Result<(), Error> {
     killed.and(removed).map_err(|source| Error::Cgroup { id: record.id.clone(), source })
 }
 
+/// Makes an end of what was left in the middle of its creation.
+fn abandon(store: &Store, layout: &Layout, id: &str) -> Result<(), Error> {
+    let Some(group) = store.noted_group(id, layout)? else { return store.forget(id) };
+    let ended = group.kill_all().and_then(|()| group.remove());
+    store.forget(id)?;
+    ended.map_err(|source| Error::Cgroup { id: id.to_owned(), source })
+}
+
 /// Deletes a container that has ended, or that never started; with `force` any. With `force`, one that is not there
 /// is no error. `env` is the environment of hooks that bring none.
 ///
@@ -112,7 +120,7 @@ pub fn delete(
 ) -> Result<Option<String>, Error> {
     let record = match store.load(id) {
         // What was left in the middle of its creation goes too.
-        Err(Error::NotFound { .. }) if force => return store.forget(id).map(|()| None),
+        Err(Error::NotFound { .. }) if force => return abandon(store, layout, id).map(|()| None),
         other => other?,
     };
     let mut status = store.status(&record, layout)?;

@@ -93,7 +93,7 @@ pub fn setup(config: &Config, given: &Given) -> Result<Setup, Error> {
         masked_paths: linux.masked_paths.clone(),
         read_only_paths: linux.readonly_paths.clone(),
         cgroup: Cgroup {
-            path: cgroup_path(config, &given.id),
+            path: checked_group(cgroup_path(config, &given.id))?,
             resources: resources::resources(&linux.resources)?,
         },
         init: false,
@@ -136,6 +136,18 @@ pub fn cgroup_path(config: &Config, id: &str) -> PathBuf {
         None | Some("") => PathBuf::from(id),
         Some(path) => PathBuf::from(path.trim_start_matches('/')),
     }
+}
+
+/// The group must be one beneath the hierarchies' roots: at the end of the container all who are in it are killed.
+fn checked_group(path: PathBuf) -> Result<PathBuf, Error> {
+    let mut parts = path.components().peekable();
+    let is_beneath =
+        parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)));
+    if is_beneath {
+        return Ok(path);
+    }
+    let why = format!("{:?} must name a group beneath the root, without `..`", path.display().to_string());
+    Err(Error::invalid("linux.cgroupsPath", why))
 }
 
 /// The root must be where the path says, not where a link in it leads.

@@ -55,6 +55,7 @@ pub fn create(host: &Host, store: &Store, clock: &Clock, what: Create<'_>) -> Re
         env: what.env,
     };
     let setup = convert::setup(&config, &given)?;
+    reserved.note(&setup.cgroup.path)?;
     let started = crate::start(host, &setup, &streams.inherited()).map_err(Error::Start)?;
     reap_shim(&started);
     let record = Record {

@@ -119,4 +119,24 @@ mod tests {
         let setup = setup(&config, &given).unwrap();
         assert!(setup.default_nodes && setup.process.no_new_privileges);
     }
+
+    /// At the end of a container all processes in its group are killed: the root group has those of the whole machine.
+    #[test]
+    fn a_group_that_is_not_beneath_the_root_is_refused() {
+        let bundle = tempfile::tempdir().unwrap();
+        std::fs::create_dir(bundle.path().join("rootfs")).unwrap();
+        let given = Given { id: "x".into(), bundle: bundle.path().to_owned(), ..Given::default() };
+        let group = |path: &str| {
+            let mut example = example();
+            example["linux"]["cgroupsPath"] = json!(path);
+            let config = Config::parse(example.to_string().as_bytes()).unwrap();
+            setup(&config, &given).map(|setup| setup.cgroup.path).map_err(|error| error.to_string())
+        };
+        for (path, found) in [("", "x"), ("a/b", "a/b"), ("/a/b/", "a/b/"), ("a..b", "a..b")] {
+            assert_eq!(group(path), Ok(found.into()));
+        }
+        for path in ["/", "//", ".", "..", "../up", "/a/../../b"] {
+            assert!(group(path).unwrap_err().starts_with("linux.cgroupsPath: "), "{path}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// The state's file in a container's directory.
 const STATE: &str = "state.json";
+/// A link in a container's directory whose text is the path of its control group: for who deletes one whose creation did not
+/// live to write the state.
+const GROUP: &str = "group";
 /// The longest id, in bytes: a name of a file.
 const ID_BYTES_MAX: usize = 255;
 
@@ -165,6 +168,12 @@ impl Store {
         base::file::remove_all(&directory).map_err(Error::file("remove", &directory))
     }
 
+    /// The control group of a container whose creation was noted, if there is one.
+    pub(super) fn noted_group(&self, id: &str, layout: &Layout) -> Result<Option<Group>, Error> {
+        let path = std::fs::read_link(self.directory(id)?.join(GROUP)).ok();
+        Ok(path.map(|path| Group::new(layout.clone(), &path)))
+    }
+
     /// What a container is now.
     ///
     /// # Errors
@@ -194,6 +203,14 @@ pub(super) struct Reserved {
     pub(super) directory: PathBuf,
     /// It stays.
     pub(super) kept: bool,
+}
+
+impl Reserved {
+    /// Notes the control group, before anything is made in it.
+    pub(super) fn note(&self, group: &Path) -> Result<(), Error> {
+        let link = self.directory.join(GROUP);
+        std::os::unix::fs::symlink(group, &link).map_err(Error::file("write", link))
+    }
 }
 
 impl Drop for Reserved {

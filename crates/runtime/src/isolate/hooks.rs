@@ -76,7 +76,7 @@ fn run(hook: &Hook, state: &str, env: &[String]) -> Result<(), String> {
     let env = hook.env.as_deref().unwrap_or(env);
     command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut started = command.spawn().map_err(|error| error.to_string())?;
+    let mut started = sys::process::with_signals(&mut command).spawn().map_err(|error| error.to_string())?;
     if let Some(mut stdin) = started.stdin.take() {
         // A hook that does not read its state is none the worse.
         let _ = stdin.write_all(state.as_bytes());

@@ -45,16 +45,14 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
         return FAILED;
     };
     match start(File::from(order), inherited, clock) {
-        Ok((server, running, timings)) => {
-            tell(
-                report,
-                &Report::Started {
-                    pid: running.pid,
-                    start_ticks: running.start_ticks,
-                    started_at: running.started_at,
-                    timings,
-                },
-            );
+        Ok(Begun { server, status, timings, made }) => {
+            let Status { pid, start_ticks, started_at, .. } = status;
+            let is_told = tell(report, &Report::Started { pid, start_ticks, started_at, timings });
+            if let Some(mut made) = made.filter(|made| !is_told && made.is_container()) {
+                // Nobody knows of this container, and nobody watches it.
+                made.kept = false;
+                return FAILED;
+            }
             if let Some(server) = server {
                 server.serve();
             }
@@ -67,12 +65,11 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
     }
 }
 
-/// The daemon may have gone: then nobody wants to know, and the status file says it all the same.
-fn tell(report: OwnedFd, what: &Report) {
-    if let Ok(mut line) = serde_json::to_vec(what) {
-        line.push(b'\n');
-        let _ = File::from(report).write_all(&line);
-    }
+/// Whether anybody was told. The daemon may have gone: then the status file says it all the same.
+fn tell(report: OwnedFd, what: &Report) -> bool {
+    let Ok(mut line) = serde_json::to_vec(what) else { return false };
+    line.push(b'\n');
+    File::from(report).write_all(&line).is_ok()
 }
 
 /// A failure of the shim's own.
@@ -81,20 +78,30 @@ pub(super) fn failure(step: &str, message: impl Into<String>) -> Failure {
 }
 
 /// What has been made so far: undone unless the start succeeds.
-struct Made<'a> {
-    order: &'a Order,
+struct Made {
+    order: Order,
     kept: bool,
 }
 
-impl Drop for Made<'_> {
+impl Made {
+    /// Whether it is a container, and not one more process in one.
+    fn is_container(&self) -> bool {
+        matches!(self.order.task, Task::Run(_))
+    }
+}
+
+impl Drop for Made {
     fn drop(&mut self) {
         if self.kept {
             return;
         }
         // The failure that led here is the one to tell; what cannot be removed now is found by the next start.
-        if let Task::Run(_) = self.order.task {
+        if self.is_container() {
             let _ = self.order.group.kill_all();
             let _ = self.order.group.remove();
+        } else if self.order.task.handover().is_some() {
+            // The directory is the container's, which goes on and may still wait to be started.
+            return;
         }
         let directory = self.order.task.directory();
         for name in [SOCKET, START, STATUS] {
@@ -103,12 +110,19 @@ impl Drop for Made<'_> {
     }
 }
 
-/// Starts what the order says. There is a server only where a shim stays.
-fn start(
-    mut order: File,
-    mut inherited: Inherited,
-    clock: Clock,
-) -> Result<(Option<Server>, Status, Vec<Timing>), Failure> {
+/// What a start has led to.
+struct Begun {
+    /// Where a shim stays.
+    server: Option<Server>,
+    status: Status,
+    /// Where the time went, where that was asked for.
+    timings: Vec<Timing>,
+    /// Where none does: to be undone if it turns out that nobody wants it.
+    made: Option<Made>,
+}
+
+/// Starts what the order says.
+fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<Begun, Failure> {
     let mut bytes = Vec::new();
     let read = order.rewind().and_then(|()| order.read_to_end(&mut bytes));
     read.map_err(|error| failure("read the order", error.to_string()))?;
@@ -118,7 +132,8 @@ fn start(
     drop(bytes);
     let stopwatch = Stopwatch::new(clock, order.task.setup().is_some_and(|setup| setup.timed));
     become_shim().map_err(|error| failure("become a shim", error.to_string()))?;
-    let mut made = Made { order: &order, kept: false };
+    let mut made = Made { order, kept: false };
+    let order = &made.order;
     let status = |running: &Running| Status {
         pid: running.pid,
         start_ticks: running.start_ticks,
@@ -127,9 +142,10 @@ fn start(
         exit: None,
     };
     if order.task.handover().is_some() {
-        let running = clone::clone(&order, filter.as_ref(), &mut inherited, stopwatch)?;
+        let running = clone::clone(order, filter.as_ref(), &mut inherited, stopwatch)?;
+        let status = status(&running);
         made.kept = true;
-        return Ok((None, status(&running), running.timings));
+        return Ok(Begun { server: None, status, timings: running.timings, made: Some(made) });
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = clone::listen_in(order.task.directory(), SOCKET, SocketType::STREAM, flags)
@@ -139,13 +155,13 @@ fn start(
         Task::Exec(_) => Ok(None),
     };
     let log = log.map_err(|error| failure("open the log", Chain(&error).to_string()))?;
-    let running = clone::clone(&order, filter.as_ref(), &mut inherited, stopwatch)?;
+    let running = clone::clone(order, filter.as_ref(), &mut inherited, stopwatch)?;
     let status = status(&running);
     let Running { child, ends, timings, .. } = running;
-    let server = Server::new(&order, status.clone(), listener, log, child, ends, inherited, clock);
+    let server = Server::new(order, status.clone(), listener, log, child, ends, inherited, clock);
     server.write_status().map_err(|error| failure("write the status", Chain(&error).to_string()))?;
     made.kept = true;
-    Ok((Some(server), status, timings))
+    Ok(Begun { server: Some(server), status, timings, made: None })
 }
 
 /// A program that belongs to nobody's terminal, holds no directory busy and is found by its name.
