@@ -9,6 +9,7 @@
 //! end of the process, and the leftovers that a new daemon finds.
 
 use crate::compose::{self, Found, SharedWith};
+use crate::paths::ContainerFiles;
 use crate::shim::{Shim, Watched};
 use crate::{Shared, users};
 use base::{Chain, Time};
@@ -132,11 +133,7 @@ fn make(
         let gone = group.kill_all().and_then(|()| group.remove());
         gone.map_err(|error| Error::failed(format!("clear the control group: {}", Chain(&error))))?;
     }
-    // An earlier run's status must not be taken for this one's.
-    base::file::remove_all(&directory).map_err(|error| failed("clear", &directory, &error))?;
-    for made in [&directory, &files.upper(), &files.work(), &files.log()] {
-        fs::create_dir_all(made).map_err(|error| failed("make", made, &error))?;
-    }
+    make_directories(&directory, &files)?;
     for mount in &intent.spec.mounts {
         bind_source(&mount.source)?;
     }
@@ -199,6 +196,15 @@ fn make(
         let error = if exit_code == NOT_STARTED { Error::failed(message) } else { Error::invalid(message) };
         Failure { error, exit_code }
     })
+}
+
+/// What a start writes into. An earlier run's status must not be taken for this one's.
+fn make_directories(shim: &Path, files: &ContainerFiles) -> Result<(), Error> {
+    base::file::remove_all(shim).map_err(|error| failed("clear", shim, &error))?;
+    for made in [shim, &files.upper(), &files.work(), &files.log()] {
+        fs::create_dir_all(made).map_err(|error| failed("make", made, &error))?;
+    }
+    Ok(())
 }
 
 /// What a client's exit code depends on.

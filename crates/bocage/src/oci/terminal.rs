@@ -31,7 +31,7 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Takes the terminal from the console socket and makes ours a mere passage to it.
-    pub(super) fn accept(socket: OwnedFd) -> Result<Relay, Failure> {
+    pub(super) fn accept(socket: &OwnedFd) -> Result<Relay, Failure> {
         let failed = |error: Errno| Failure::new(format!("take the container's terminal: {error}"));
         let (_, master) = runtime::message::receive(socket.as_fd()).map_err(failed)?;
         let master = master.ok_or_else(|| Failure::new("the container has sent no terminal"))?;
@@ -67,7 +67,7 @@ impl Drop for Relay {
 /// Passes signals, and with a terminal all that is typed and written, until the process has ended.
 pub(super) fn pass_on(
     process: BorrowedFd<'_>,
-    relay: Option<Relay>,
+    relay: Option<&Relay>,
     signals: &Signals,
 ) -> Result<(), Failure> {
     let mut typed = relay.is_some();
@@ -76,7 +76,7 @@ pub(super) fn pass_on(
         let stdin = rustix::stdio::stdin();
         let mut set =
             vec![PollFd::from_borrowed_fd(process, PollFlags::IN), PollFd::new(&signals.wake, PollFlags::IN)];
-        if let Some(relay) = &relay {
+        if let Some(relay) = relay {
             let one = |wanted: bool| if wanted { PollFlags::IN } else { PollFlags::empty() };
             set.push(PollFd::from_borrowed_fd(stdin, one(typed)));
             set.push(PollFd::new(&relay.master, one(written)));
@@ -89,7 +89,7 @@ pub(super) fn pass_on(
         if happened[1] {
             let _ = rustix::io::read(&signals.wake, &mut [0; 64]);
             while let Ok(signal) = signals.received.try_recv() {
-                match (signal, &relay) {
+                match (signal, relay) {
                     (WINDOW, Some(relay)) => relay.fit(),
                     (CHILD | URGENT, _) => {}
                     // One that has ended takes no signal, and is noticed below.
@@ -97,7 +97,7 @@ pub(super) fn pass_on(
                 }
             }
         }
-        if let Some(relay) = &relay {
+        if let Some(relay) = relay {
             let master = relay.master.as_fd();
             if typed && happened[2] {
                 typed = copy(stdin, master);
@@ -110,7 +110,7 @@ pub(super) fn pass_on(
             break;
         }
     }
-    if let Some(relay) = &relay {
+    if let Some(relay) = relay {
         // What it wrote last is still to be read.
         let _ = rustix::fs::fcntl_setfl(&relay.master, OFlags::RDWR | OFlags::NONBLOCK);
         while written && copy(relay.master.as_fd(), rustix::stdio::stdout()) {}

@@ -131,13 +131,13 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
     let signals = if detach { None } else { Some(foreground()?) };
     let id = what.id.to_owned();
     let record = bundle::create(&host, &context.store, &context.clock, what)?;
-    let terminal = relay.map(terminal::Relay::accept).transpose()?;
+    let terminal = relay.as_ref().map(terminal::Relay::accept).transpose()?;
     if let Err(error) = bundle::start(&host, &context.store, &id, &environment()) {
         let _ = control::delete(&context.store, host.layout(), &id, true, &environment());
         return Err(error.into());
     }
     let Some(signals) = signals else { return Ok(0) };
-    let code = wait_for(record.process.pid, terminal, &signals)?;
+    let code = wait_for(record.process.pid, terminal.as_ref(), &signals)?;
     if !matches.get_flag("keep") {
         warn(control::delete(&context.store, host.layout(), &id, true, &environment())?);
     }
@@ -158,7 +158,7 @@ fn warn(what: Option<String>) {
 }
 
 /// Waits for a process that is or will be this one's child, passing signals and the terminal on to it: its exit code.
-fn wait_for(pid: u32, terminal: Option<terminal::Relay>, signals: &terminal::Signals) -> Outcome {
+fn wait_for(pid: u32, terminal: Option<&terminal::Relay>, signals: &terminal::Signals) -> Outcome {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let number = number.ok_or_else(|| Failure::new("the process has no number"))?;
     let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())
@@ -244,10 +244,10 @@ pub(super) fn exec(context: &Context, matches: &ArgMatches) -> Outcome {
         cgroup,
         ignore_paused: matches.get_flag("ignore-paused"),
     };
-    let started = bundle_exec::exec(&host()?, &context.store, what)?;
+    let started = bundle_exec::exec(&host()?, &context.store, &what)?;
     let Some(signals) = signals else { return Ok(0) };
-    let terminal = relay.map(terminal::Relay::accept).transpose()?;
-    wait_for(started.pid, terminal, &signals)
+    let terminal = relay.as_ref().map(terminal::Relay::accept).transpose()?;
+    wait_for(started.pid, terminal.as_ref(), &signals)
 }
 
 /// What `exec` is to run: a file's description, or the container's own process with what the flags change about it.

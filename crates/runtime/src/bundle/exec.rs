@@ -41,7 +41,7 @@ pub fn template(store: &Store, id: &str) -> Result<config::Process, Error> {
 ///
 /// # Errors
 /// [`Error::Status`] if the container does not run; why the process could not be made.
-pub fn exec(host: &Host, store: &Store, what: Exec<'_>) -> Result<Started, Error> {
+pub fn exec(host: &Host, store: &Store, what: &Exec<'_>) -> Result<Started, Error> {
     let (record, status) = control::look(store, host.layout(), what.id)?;
     let is_ready = match status {
         Status::Created | Status::Running => true,

@@ -22,20 +22,10 @@ pub fn resources(from: &config::Resources) -> Result<Resources, Error> {
     if !devices.is_empty() {
         devices.extend(DeviceRule::DEFAULT.iter().map(DeviceEntry::from));
     }
-    let (memory, cpu, block) = (&from.memory, &from.cpu, &from.block_io);
+    let (cpu, block) = (&from.cpu, &from.block_io);
     let named = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     Ok(Resources {
-        memory: Memory {
-            limit_bytes: memory.limit.filter(|bytes| *bytes != 0),
-            swap: memory.swap.filter(|bytes| *bytes != 0).map_or(Swap::Unset, Swap::Together),
-            reservation_bytes: memory.reservation.filter(|bytes| *bytes != 0),
-            kernel_bytes: memory.kernel,
-            kernel_tcp_bytes: memory.kernel_tcp,
-            swappiness: memory.swappiness,
-            oom_kill_disable: memory.disable_oom_killer,
-            use_hierarchy: memory.use_hierarchy,
-            check_before_update: memory.check_before_update,
-        },
+        memory: memory(&from.memory),
         cpu: Cpu {
             shares: cpu.shares.filter(|shares| *shares != 0),
             quota_us: cpu.quota.filter(|quota| *quota != 0),
@@ -84,6 +74,21 @@ pub fn resources(from: &config::Resources) -> Result<Resources, Error> {
         unified: from.unified.clone(),
         devices,
     })
+}
+
+/// Memory; zero has always meant that nobody said anything.
+fn memory(memory: &config::Memory) -> Memory {
+    Memory {
+        limit_bytes: memory.limit.filter(|bytes| *bytes != 0),
+        swap: memory.swap.filter(|bytes| *bytes != 0).map_or(Swap::Unset, Swap::Together),
+        reservation_bytes: memory.reservation.filter(|bytes| *bytes != 0),
+        kernel_bytes: memory.kernel,
+        kernel_tcp_bytes: memory.kernel_tcp,
+        swappiness: memory.swappiness,
+        oom_kill_disable: memory.disable_oom_killer,
+        use_hierarchy: memory.use_hierarchy,
+        check_before_update: memory.check_before_update,
+    }
 }
 
 fn device(number: usize, rule: &config::DeviceRule) -> Result<DeviceEntry, Error> {

@@ -3,8 +3,10 @@
 use super::environment::{Child, Outcome, Problem};
 use super::talk;
 use crate::setup::{Hook, Hooks};
+use rustix::fs::MemfdFlags;
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -75,7 +77,11 @@ fn run(hook: &Hook, state: &str, env: &[String]) -> Result<(), String> {
     }
     let env = hook.env.as_deref().unwrap_or(env);
     command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // What it says goes into memory: a pipe would hold up one that says much, and one whose children live on.
+    let said = rustix::fs::memfd_create(c"hook", MemfdFlags::CLOEXEC).map(File::from);
+    let mut said = said.map_err(|error| error.to_string())?;
+    let stderr = said.try_clone().map_err(|error| error.to_string())?;
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr);
     let mut started = sys::process::with_signals(&mut command).spawn().map_err(|error| error.to_string())?;
     if let Some(mut stdin) = started.stdin.take() {
         // A hook that does not read its state is none the worse.
@@ -104,8 +110,8 @@ fn run(hook: &Hook, state: &str, env: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let mut words = String::new();
-    if let Some(stderr) = started.stderr.take() {
-        let _ = stderr.take(WORDS_BYTES_MAX).read_to_string(&mut words);
+    if said.rewind().is_ok() {
+        let _ = said.take(WORDS_BYTES_MAX).read_to_string(&mut words);
     }
     Err(format!("{ended}: {}", words.trim()).trim_end_matches([':', ' ']).to_owned())
 }
