@@ -14,9 +14,13 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::time::Duration;
 
 /// The longest report, in bytes.
 const REPORT_BYTES_MAX: u64 = 64 * 1024;
+/// How often the sealing of the program is tried, and the wait between two tries.
+const SEAL_TRIES_MAX: u32 = 50;
+const SEAL_WAIT: Duration = Duration::from_millis(2);
 /// As much of an id as a title shows, in characters.
 const TITLE_ID_CHARACTERS: usize = 12;
 
@@ -94,7 +98,16 @@ impl ShimProgram {
         let mut file = File::from(memory);
         file.write_all(program).map_err(Error::Program)?;
         let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        rustix::fs::fcntl_add_seals(&file, seals).map_err(failed)?;
+        for attempt in 1.. {
+            match rustix::fs::fcntl_add_seals(&file, seals) {
+                // The kernel itself still holds a page, to write it out or to move it: for a moment.
+                Err(Errno::BUSY) if attempt < SEAL_TRIES_MAX => std::thread::sleep(SEAL_WAIT),
+                other => {
+                    other.map_err(failed)?;
+                    break;
+                }
+            }
+        }
         Ok(ShimProgram { memory: file.into() })
     }
 }
