@@ -7,9 +7,10 @@ use crate::paths::ContainerFiles;
 use model::container::{MountSource, NetworkMode, Resources, Seccomp, Sharing};
 use model::{ContainerIntent, ContainerSpec};
 use platform::Error;
+use runtime::cgroup::resources::{self as cgroup, Cpu, Memory, Swap};
 use runtime::setup::{
-    Attached, Capabilities, Cgroup, Device, Hooks, Limits, Log, MapIds, Mount, MountKind, Namespace,
-    Namespaces, Options, Process, Root, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
+    Attached, Capabilities, Cgroup, Device, Hooks, Log, MapIds, Mount, MountKind, Namespace, Namespaces,
+    Options, Process, Root, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
 };
 use std::path::{Path, PathBuf};
 
@@ -123,7 +124,7 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         read_only_paths: hidden(&spec.security.read_only_paths, &READ_ONLY),
         cgroup: Cgroup {
             path: cgroup_path(&found.cgroup_parent, intent),
-            resources: (&limits(&spec.resources)).into(),
+            resources: limits(&spec.resources),
         },
         init: spec.init,
         process: process(intent)?,
@@ -300,8 +301,8 @@ fn wanted_mount(mount: &model::container::Mount, found: &Found<'_>) -> Result<Mo
     })
 }
 
-/// Limits in the kernel's words.
-pub(crate) fn limits(resources: &Resources) -> Limits {
+/// Limits in the kernel's words. Where only memory is limited, there is as much swap again, as Docker has it.
+pub(crate) fn limits(resources: &Resources) -> cgroup::Resources {
     let (quota, period) = match resources.nano_cpus {
         Some(nano) if nano > 0 => {
             let quota = u128::from(nano) * u128::from(CPU_PERIOD_US) / 1_000_000_000;
@@ -312,17 +313,32 @@ pub(crate) fn limits(resources: &Resources) -> Limits {
         }
     };
     let positive = |value: Option<u64>| value.filter(|value| *value > 0);
-    Limits {
-        memory_bytes: positive(resources.memory_bytes),
-        memory_swap_bytes: resources.memory_swap_bytes.filter(|bytes| *bytes != 0),
-        memory_reservation_bytes: positive(resources.memory_reservation_bytes),
-        oom_kill_disable: resources.oom_kill_disable,
-        cpu_quota_us: quota,
-        cpu_period_us: period,
-        cpu_shares: positive(resources.cpu_shares),
-        cpuset_cpus: resources.cpuset_cpus.clone().filter(|list| !list.is_empty()),
-        cpuset_mems: resources.cpuset_mems.clone().filter(|list| !list.is_empty()),
-        pids: positive(resources.pids),
+    let number = |value: u64| i64::try_from(value).unwrap_or(-1);
+    let named = |list: &Option<String>| list.clone().filter(|list| !list.is_empty());
+    let limit_bytes = positive(resources.memory_bytes).map(number);
+    let swap = match resources.memory_swap_bytes.filter(|bytes| *bytes != 0) {
+        Some(together) => Swap::Together(together),
+        None if limit_bytes.is_some() => Swap::SameAgain,
+        None => Swap::Unset,
+    };
+    cgroup::Resources {
+        memory: Memory {
+            limit_bytes,
+            swap,
+            reservation_bytes: positive(resources.memory_reservation_bytes).map(number),
+            oom_kill_disable: resources.oom_kill_disable,
+            ..Memory::default()
+        },
+        cpu: Cpu {
+            quota_us: quota,
+            period_us: period,
+            shares: positive(resources.cpu_shares),
+            cpus: named(&resources.cpuset_cpus),
+            mems: named(&resources.cpuset_mems),
+            ..Cpu::default()
+        },
+        pids: positive(resources.pids).map(number),
+        ..cgroup::Resources::default()
     }
 }
 

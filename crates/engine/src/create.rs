@@ -7,6 +7,7 @@ use model::container::{MountSource, NetworkMode, Resources, RestartPolicy, Shari
 use model::{ContainerId, ContainerIntent, ContainerSpec, Desired, Observed};
 use plan::merge::{self, Defaults};
 use platform::{Created, Error, NewContainer};
+use runtime::setup::{SettingOf, setting_of};
 use std::sync::Arc;
 use store::Durability;
 
@@ -148,20 +149,12 @@ fn check(shared: &Shared, spec: &mut ContainerSpec) -> Result<(), Error> {
 
 /// Whether a kernel setting belongs to a namespace that the container has to itself, namespaces(7).
 fn is_private(name: &str, spec: &ContainerSpec) -> bool {
-    const OF_IPC: [&str; 8] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
-    if OF_IPC.contains(&name) || name.starts_with("fs.mqueue.") {
-        return spec.ipc == Sharing::Private;
+    match setting_of(name) {
+        Some(SettingOf::Ipc) => spec.ipc == Sharing::Private,
+        Some(SettingOf::Network) => spec.network != NetworkMode::Host,
+        // Names and users have flags of their own.
+        Some(SettingOf::Uts | SettingOf::User) | None => false,
     }
-    name.starts_with("net.") && spec.network != NetworkMode::Host
 }
 
 fn check_mount(mount: &model::container::Mount) -> Result<(), Error> {

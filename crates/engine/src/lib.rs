@@ -240,7 +240,7 @@ impl Shared {
         let (group, limits, id) = (self.group(intent), compose::limits(&intent.spec.resources), intent.id);
         doors::blocking(move || {
             let failed = |error| Error::failed(format!("Cannot update container {id}: {}", Chain(&error)));
-            group.update(&limits).map_err(failed)
+            group.apply(&limits).map_err(failed)
         })
         .await
     }

@@ -97,19 +97,22 @@ impl ShimProgram {
             .map_err(failed)?;
         let mut file = File::from(memory);
         file.write_all(program).map_err(Error::Program)?;
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        for attempt in 1.. {
-            match rustix::fs::fcntl_add_seals(&file, seals) {
-                // The kernel itself still holds a page, to write it out or to move it: for a moment.
-                Err(Errno::BUSY) if attempt < SEAL_TRIES_MAX => std::thread::sleep(SEAL_WAIT),
-                other => {
-                    other.map_err(failed)?;
-                    break;
-                }
-            }
-        }
+        seal(&file).map_err(failed)?;
         Ok(ShimProgram { memory: file.into() })
     }
+}
+
+/// Takes away, for good, every way to change the memory of a file.
+fn seal(file: &File) -> Result<(), Errno> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    for _ in 1..SEAL_TRIES_MAX {
+        match rustix::fs::fcntl_add_seals(file, seals) {
+            // The kernel itself still holds a page, to write it out or to move it: for a moment.
+            Err(Errno::BUSY) => std::thread::sleep(SEAL_WAIT),
+            other => return other,
+        }
+    }
+    rustix::fs::fcntl_add_seals(file, seals)
 }
 
 /// What every start on this machine shares: looked up once.

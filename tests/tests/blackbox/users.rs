@@ -58,6 +58,8 @@ rows! {
         assert!(said.contains("privileged mode is incompatible with user namespaces"), "{said}");
         let said = cli.fails(125, &["run", "--rm", "--network", "host", "--label", AUTO, "busybox", "true"]);
         assert!(said.contains("use --userns=host"), "{said}");
+        let said = cli.fails(125, &["run", "--rm", "--pid", "container:x", "--label", AUTO, "busybox", "true"]);
+        assert!(said.contains("its user namespace is shared too"), "{said}");
         let _ = node;
     }
 

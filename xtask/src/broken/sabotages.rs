@@ -100,7 +100,7 @@ const TABLE: &str = "crates/runtime/src/isolate/table.rs";
 pub(super) const SABOTAGES: &[Sabotage] = &[
     Sabotage {
         name: "the program in memory is not sealed",
-        edits: &[edit(START, "rustix::fs::fcntl_add_seals(&file, seals).map_err(failed)?;", "let _ = seals;")],
+        edits: &[edit(START, "seal(&file).map_err(failed)?;", "")],
         tests: &[kernel("escapes::the_program_that_enters_is_sealed_memory")],
         why: "whoever opens /proc/PID/exe for writing replaces what enters every other container",
     },
@@ -331,13 +331,13 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         name: "processes are not limited",
-        edits: &[edit(COMPOSE, "pids: positive(resources.pids),", "pids: None,")],
+        edits: &[edit(COMPOSE, "pids: positive(resources.pids).map(number),", "pids: None,")],
         tests: &[black_box("escapes::exhaustion::a_fork_bomb_is_held_by_its_limit_and_hurts_nobody_else")],
         why: "a fork bomb takes the numbers of every process of the machine",
     },
     Sabotage {
         name: "memory is not limited",
-        edits: &[edit(COMPOSE, "memory_bytes: positive(resources.memory_bytes),", "memory_bytes: None,")],
+        edits: &[edit(COMPOSE, "let limit_bytes = positive(resources.memory_bytes).map(number);", "let limit_bytes: Option<i64> = None;")],
         tests: &[black_box("escapes::exhaustion::a_memory_hog_is_killed_alone")],
         why: "a container takes the memory of its neighbours",
     },

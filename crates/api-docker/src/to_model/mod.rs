@@ -245,12 +245,12 @@ fn userns(host: &HostConfig, labels: &BTreeMap<String, String>) -> Result<Userns
             "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
         ));
     }
-    let shares_host = [&host.pid_mode, &host.ipc_mode, &host.uts_mode, &host.network_mode]
-        .iter()
-        .any(|mode| *mode == "host");
-    if shares_host && userns == Userns::Auto {
+    let modes = [&host.pid_mode, &host.ipc_mode, &host.uts_mode, &host.network_mode];
+    let shares = modes.iter().any(|mode| *mode == "host" || mode.starts_with("container:"));
+    if shares && matches!(userns, Userns::Auto | Userns::Keep) {
         return Err(Error::invalid(
-            "cannot share the host's network, process, IPC or UTS namespace when user namespaces are enabled: use --userns=host",
+            "cannot share the network, process, IPC or UTS namespace of the host or of another container when user namespaces are \
+             enabled: use --userns=host with the host's; with a container's, say nothing: its user namespace is shared too",
         ));
     }
     Ok(userns)

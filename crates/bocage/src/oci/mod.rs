@@ -12,7 +12,7 @@ mod report;
 mod terminal;
 mod verbs;
 
-use arguments::{GLOBAL, VERBS, Verb};
+use arguments::{VERBS, Verb};
 use base::{Chain, Clock};
 use clap::ArgMatches;
 use report::Journal;
@@ -77,7 +77,6 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
 }
 
 fn run(verb: &Verb, global: &ArgMatches, matches: &ArgMatches) -> Outcome {
-    debug_assert!(GLOBAL.iter().any(|flag| flag.long == "root"));
     if global.get_flag("systemd-cgroup") {
         return Err(Failure::new(
             "--systemd-cgroup: this runtime makes control groups itself and asks no systemd for them: use the `cgroupfs` manager \

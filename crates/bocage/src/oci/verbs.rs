@@ -3,6 +3,7 @@
 use super::{Context, Failure, Outcome, terminal};
 use clap::ArgMatches;
 use runtime::bundle::config::{Capabilities, Process, User};
+use runtime::bundle::state::read_bundle;
 use runtime::bundle::{control, create as bundle, exec as bundle_exec};
 use runtime::{Host, ShimProgram};
 use rustix::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -85,11 +86,15 @@ fn warn_of_unknown(process: Option<&Process>) {
 }
 
 fn described<'a>(matches: &'a ArgMatches, console: Option<OwnedFd>) -> Result<bundle::Create<'a>, Failure> {
+    // Copied first: what is opened later takes no number that was meant.
+    let preserved = preserved(matches);
+    let bundle = read_bundle(path(matches, "bundle").unwrap_or(Path::new(".")))?;
+    warn_of_unknown(bundle.1.process.as_ref());
     Ok(bundle::Create {
         id: id(matches),
-        bundle: path(matches, "bundle").unwrap_or(Path::new(".")),
+        bundle,
         pid_file: path(matches, "pid-file"),
-        preserved: preserved(matches),
+        preserved,
         env: environment(),
         console,
         no_pivot: matches.get_flag("no-pivot"),
@@ -98,25 +103,20 @@ fn described<'a>(matches: &'a ArgMatches, console: Option<OwnedFd>) -> Result<bu
 }
 
 pub(super) fn create(context: &Context, matches: &ArgMatches) -> Outcome {
-    // Copied first: what is opened later takes no number that was meant.
     let what = described(matches, console(matches)?)?;
-    let (_, config) = runtime::bundle::state::read_bundle(what.bundle)?;
-    warn_of_unknown(config.process.as_ref());
     bundle::create(&host()?, &context.store, &context.clock, what)?;
     Ok(0)
 }
 
 pub(super) fn start(context: &Context, matches: &ArgMatches) -> Outcome {
-    bundle::start(&host()?, &context.store, id(matches), &environment())?;
+    bundle::start(&layout()?, &context.store, id(matches), &environment())?;
     Ok(0)
 }
 
 pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
     let detach = matches.get_flag("detach");
     let mut what = described(matches, console(matches)?)?;
-    let (_, config) = runtime::bundle::state::read_bundle(what.bundle)?;
-    warn_of_unknown(config.process.as_ref());
-    let has_terminal = config.process.as_ref().is_some_and(|process| process.terminal);
+    let has_terminal = what.bundle.1.process.as_ref().is_some_and(|process| process.terminal);
     let mut relay = None;
     if has_terminal && what.console.is_none() {
         if detach {
@@ -132,7 +132,7 @@ pub(super) fn run(context: &Context, matches: &ArgMatches) -> Outcome {
     let id = what.id.to_owned();
     let record = bundle::create(&host, &context.store, &context.clock, what)?;
     let terminal = relay.as_ref().map(terminal::Relay::accept).transpose()?;
-    if let Err(error) = bundle::start(&host, &context.store, &id, &environment()) {
+    if let Err(error) = bundle::start(host.layout(), &context.store, &id, &environment()) {
         let _ = control::delete(&context.store, host.layout(), &id, true, &environment());
         return Err(error.into());
     }
@@ -218,6 +218,7 @@ pub(super) fn exec(context: &Context, matches: &ArgMatches) -> Outcome {
     let preserved = preserved(matches);
     let mut console = console(matches)?;
     let process = process(context, matches)?;
+    warn_of_unknown(Some(&process));
     let mut relay = None;
     if process.terminal && console.is_none() {
         if detach {
@@ -253,11 +254,7 @@ pub(super) fn exec(context: &Context, matches: &ArgMatches) -> Outcome {
 /// What `exec` is to run: a file's description, or the container's own process with what the flags change about it.
 fn process(context: &Context, matches: &ArgMatches) -> Result<Process, Failure> {
     if let Some(path) = path(matches, "process") {
-        let text =
-            std::fs::read(path).map_err(|error| Failure::new(format!("read {}: {error}", path.display())))?;
-        let process: Process = serde_json::from_slice(&text)
-            .map_err(|error| Failure::new(format!("read {}: {error}", path.display())))?;
-        return Ok(process);
+        return Ok(bundle_exec::read_process(path)?);
     }
     let mut process = bundle_exec::template(&context.store, id(matches))?;
     process.args = more(matches);

@@ -1,9 +1,9 @@
 //! The verbs on a container that is there: look, signal, stop, change, delete.
 
+use super::Error;
 use super::config;
 use super::resources;
 use super::state::{self, Record, Status, Store};
-use super::{Error, convert};
 use crate::cgroup::{Figures, Layout};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags};
@@ -225,9 +225,4 @@ pub fn update(store: &Store, layout: &Layout, id: &str, limits: &config::Resourc
 /// Where they cannot be understood.
 pub fn read_limits(text: &[u8]) -> Result<config::Resources, Error> {
     config::from_json(text).map_err(|source| Error::Config { path: "the resources".into(), source })
-}
-
-/// Where a container's groups are, for those who look there themselves.
-pub fn cgroup_of(record: &Record) -> std::path::PathBuf {
-    convert::cgroup_path(&record.config, &record.id)
 }

@@ -9,7 +9,7 @@ use super::{Error, resources};
 use crate::setup::{
     Capabilities, Cgroup, Change, CpuAffinity, Handover, Hook, Hooks, IdRange, IoPriority, MapIds,
     MemoryPolicy, Mount, MountKind, Namespace, Namespaces, NewNode, NodeKind, Options, Process, Root,
-    Scheduler, Seccomp, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
+    Scheduler, Seccomp, SettingOf, Setup, Stdio, TimeNamespace, UserNamespace, Watch, setting_of,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -34,19 +34,6 @@ pub struct Given {
     /// The environment of hooks that bring none.
     pub env: Vec<String>,
 }
-
-/// The settings of the kernel that belong to an ipc namespace, beside all in `fs.mqueue`.
-const IPC_SETTINGS: [&str; 9] = [
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_next_id",
-    "kernel.shm_rmid_forced",
-];
 
 /// Everything for the shim.
 ///
@@ -250,18 +237,12 @@ fn check_contained(config: &Config, namespaces: &Namespaces) -> Result<(), Error
         return Err(Error::invalid("linux", why));
     }
     for name in linux.sysctl.keys() {
-        let dotted = name.replace('/', ".");
-        let owner = if dotted.starts_with("net.") {
-            Some(("network", namespaces.network == Namespace::Host))
-        } else if IPC_SETTINGS.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
-            Some(("ipc", namespaces.ipc == Namespace::Host))
-        } else if dotted == "kernel.domainname" || dotted == "kernel.hostname" {
-            Some(("uts", namespaces.uts == Namespace::Host))
-        } else if dotted.starts_with("user.") {
-            Some(("user", namespaces.user == UserNamespace::Host))
-        } else {
-            None
-        };
+        let owner = setting_of(name).map(|owner| match owner {
+            SettingOf::Network => ("network", namespaces.network == Namespace::Host),
+            SettingOf::Ipc => ("ipc", namespaces.ipc == Namespace::Host),
+            SettingOf::Uts => ("uts", namespaces.uts == Namespace::Host),
+            SettingOf::User => ("user", namespaces.user == UserNamespace::Host),
+        });
         let field = format!("linux.sysctl.{name}");
         match owner {
             Some((_, false)) => {}
@@ -313,7 +294,7 @@ fn mount(index: usize, from: &config::Mount, given: &Given, label: Option<&str>)
         let source = from.source.as_ref().map_or(kind.into(), |source| source.to_string_lossy());
         MountKind::New { kind: kind.to_owned(), source: source.into_owned() }
     };
-    if kind == MountKind::new("devpts") || matches!(&kind, MountKind::New { kind, .. } if kind == "devpts") {
+    if matches!(&kind, MountKind::New { kind, .. } if kind == "devpts") {
         // Without it the container would see the host's terminals, on older kernels.
         options.data.retain(|(name, _)| name != "newinstance");
         options.data.push(("newinstance".into(), None));

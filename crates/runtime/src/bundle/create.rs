@@ -4,6 +4,7 @@ use super::config::Config;
 use super::convert::{self, Given};
 use super::state::{self, Record, Status, Store};
 use super::{Error, control};
+use crate::cgroup::Layout;
 use crate::isolate::talk;
 use crate::setup::ContainerProcess;
 use crate::shim::wire::{Failure, START};
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 pub struct Create<'a> {
     /// The container's id.
     pub id: &'a str,
-    /// The bundle.
-    pub bundle: &'a Path,
+    /// The bundle, absolute and without links, and its configuration: [`state::read_bundle`].
+    pub bundle: (PathBuf, Config),
     /// Where the process's number is written.
     pub pid_file: Option<&'a Path>,
     /// A connected socket to which a terminal goes.
@@ -41,9 +42,9 @@ pub struct Create<'a> {
 /// # Errors
 /// Where the bundle makes no sense or the container cannot be made. Nothing is left behind then.
 pub fn create(host: &Host, store: &Store, clock: &Clock, what: Create<'_>) -> Result<Record, Error> {
-    let (bundle, config) = state::read_bundle(what.bundle)?;
     let mut reserved = store.reserve(what.id)?;
-    let streams = Streams::new(&config, &what)?;
+    let streams = Streams::new(&what)?;
+    let (bundle, config) = what.bundle;
     let given = Given {
         id: what.id.to_owned(),
         bundle: bundle.clone(),
@@ -98,8 +99,8 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    fn new(config: &Config, what: &Create<'_>) -> Result<Streams, Error> {
-        let has_terminal = config.process.as_ref().is_some_and(|process| process.terminal);
+    fn new(what: &Create<'_>) -> Result<Streams, Error> {
+        let has_terminal = what.bundle.1.process.as_ref().is_some_and(|process| process.terminal);
         Streams::with(has_terminal, what.console.as_ref(), &what.preserved)
     }
 
@@ -153,9 +154,9 @@ impl Streams {
 /// # Errors
 /// [`Error::Status`] if it is not just created; why the program could not be executed; a `poststart` hook that failed, upon
 /// which the container is killed.
-pub fn start(host: &Host, store: &Store, id: &str, env: &[String]) -> Result<(), Error> {
+pub fn start(layout: &Layout, store: &Store, id: &str, env: &[String]) -> Result<(), Error> {
     let record = store.load(id)?;
-    let status = store.status(&record, host.layout())?;
+    let status = store.status(&record, layout)?;
     if status != Status::Created {
         return Err(Error::Status { verb: "start", id: id.to_owned(), status });
     }
@@ -169,7 +170,7 @@ pub fn start(host: &Host, store: &Store, id: &str, env: &[String]) -> Result<(),
     let (hooks, state) = record.hooks("poststart", &record.config.hooks.poststart)?;
     let run = crate::isolate::run_hooks(&hooks, "poststart", (&state, "running"), record.process.pid, env);
     run.map_err(|problem| {
-        let _ = state::group(&record, host.layout()).kill_all();
+        let _ = state::group(&record, layout).kill_all();
         Error::Hook { why: format!("{}: the container was killed", problem.text()) }
     })
 }

@@ -37,6 +37,15 @@ pub fn template(store: &Store, id: &str) -> Result<config::Process, Error> {
     Ok(store.load(id)?.config.process.unwrap_or_default())
 }
 
+/// A process's description in the specification's form: the text of a file for `--process`.
+///
+/// # Errors
+/// Where it cannot be understood.
+pub fn read_process(path: &Path) -> Result<config::Process, Error> {
+    let text = std::fs::read(path).map_err(Error::file("read", path))?;
+    config::from_json(&text).map_err(|source| Error::Config { path: path.to_owned(), source })
+}
+
 /// Adds a process. It is left to whoever takes this one's orphans.
 ///
 /// # Errors

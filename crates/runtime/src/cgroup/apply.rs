@@ -8,7 +8,6 @@
 use super::limits::{self, Missing, Write};
 use super::resources::{Resources, Swap};
 use super::{Error, Group, read_text, write_value};
-use crate::setup::Limits;
 use std::io;
 use std::path::Path;
 
@@ -16,14 +15,6 @@ use std::path::Path;
 pub(super) const CONTROLLERS_V2: [&str; 5] = ["cpu", "cpuset", "memory", "io", "pids"];
 
 impl Group {
-    /// Sets those limits that are given and leaves the others as they are.
-    ///
-    /// # Errors
-    /// Where a value is refused or its controller is missing.
-    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
-        self.apply(&Resources::from(limits))
-    }
-
     /// Sets what is given and leaves the rest as it is. Devices are set when a group is made and not here.
     ///
     /// # Errors

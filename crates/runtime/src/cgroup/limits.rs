@@ -255,7 +255,6 @@ fn weight(shares: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::Limits;
 
     fn values(writes: Result<Vec<Write>, Error>) -> Vec<(String, String)> {
         writes.unwrap().into_iter().map(|write| (write.file.into_owned(), write.value)).collect()
@@ -267,7 +266,9 @@ mod tests {
 
     #[test]
     fn a_memory_limit_alone_allows_as_much_swap_again() {
-        let limits = Resources::from(&Limits { memory_bytes: Some(1 << 20), ..Limits::default() });
+        let mut limits = Resources::default();
+        limits.memory.limit_bytes = Some(1 << 20);
+        limits.memory.swap = Swap::SameAgain;
         assert_eq!(
             values(writes_v1(&limits)),
             [pair("memory.limit_in_bytes", "1048576"), pair("memory.memsw.limit_in_bytes", "2097152")]

@@ -26,7 +26,6 @@ pub use figures::{Block, Cpu, Figures, Memory};
 pub use layout::{Hierarchy, Layout};
 pub use resources::Resources;
 
-use crate::setup::Limits;
 pub use resources::{DeviceEntry, DeviceKind};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -69,24 +68,11 @@ impl Group {
         Group { layout, path: path.strip_prefix("/").unwrap_or(path).to_owned() }
     }
 
-    /// Makes the group with the limits of a container and the devices that it may use; none for all.
-    ///
-    /// # Errors
-    /// As [`Group::create_with`].
-    pub fn create(&self, limits: &Limits, devices: &[DeviceRule]) -> Result<(), Error> {
-        let mut resources = Resources::from(limits);
-        if !devices.is_empty() {
-            resources.devices.push(DeviceEntry::DENY_ALL);
-            resources.devices.extend(devices.iter().map(DeviceEntry::from));
-        }
-        self.create_with(&resources)
-    }
-
     /// Makes the group with its limits. What was made is removed if a limit is refused.
     ///
     /// # Errors
     /// Where a directory cannot be made or a limit is refused.
-    pub fn create_with(&self, resources: &Resources) -> Result<(), Error> {
+    pub fn create(&self, resources: &Resources) -> Result<(), Error> {
         let made = self
             .make_all(&limits::on_demand(resources))
             .and_then(|()| self.apply(resources))

@@ -4,11 +4,8 @@
 //! speak them; the tables in `limits` turn them into v2's where that is what the machine has. What a version of
 //! control groups has no room for and does no harm by its absence is passed over, and [`Resources::passed_over`] says
 //! so; what somebody may rely on (a device rule, a network class, a key of v2) is refused instead.
-//!
-//! [`Limits`] is the part of it that the engine's containers use.
 
 use super::DeviceRule;
-use crate::setup::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -221,36 +218,6 @@ impl From<&DeviceRule> for DeviceEntry {
     }
 }
 
-impl From<&Limits> for Resources {
-    fn from(limits: &Limits) -> Resources {
-        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(-1);
-        let swap = match (limits.memory_swap_bytes, limits.memory_bytes) {
-            (Some(together), _) => Swap::Together(together),
-            (None, Some(_)) => Swap::SameAgain,
-            (None, None) => Swap::Unset,
-        };
-        Resources {
-            memory: Memory {
-                limit_bytes: limits.memory_bytes.map(bytes),
-                swap,
-                reservation_bytes: limits.memory_reservation_bytes.map(bytes),
-                oom_kill_disable: limits.oom_kill_disable,
-                ..Memory::default()
-            },
-            cpu: Cpu {
-                shares: limits.cpu_shares,
-                quota_us: limits.cpu_quota_us,
-                period_us: limits.cpu_period_us,
-                cpus: limits.cpuset_cpus.clone(),
-                mems: limits.cpuset_mems.clone(),
-                ..Cpu::default()
-            },
-            pids: limits.pids.map(bytes),
-            ..Resources::default()
-        }
-    }
-}
-
 impl Resources {
     /// What was asked for and is not set on v1 or on v2, each with the reason, for the user to read.
     pub fn passed_over(&self, v1: bool) -> Vec<&'static str> {
@@ -286,7 +253,6 @@ mod tests {
     #[test]
     fn nothing_set_is_an_empty_object() {
         assert_eq!(serde_json::from_str::<Resources>("{}").unwrap(), Resources::default());
-        assert_eq!(Resources::from(&Limits::default()), Resources::default());
     }
 
     #[test]

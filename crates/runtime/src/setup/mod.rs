@@ -6,10 +6,12 @@
 
 mod mount;
 mod process;
+mod settings;
 
 pub(crate) use mount::mount_words;
 pub use mount::{IdRange, MapIds, Mount, MountKind, Options};
 pub use process::{Capabilities, CpuAffinity, IoPriority, MemoryPolicy, Process, Scheduler, Seccomp};
+pub use settings::{SettingOf, setting_of};
 
 pub use crate::cgroup::Resources;
 use serde::{Deserialize, Serialize};
@@ -253,31 +255,6 @@ pub struct Cgroup {
     /// Its limits. Where they say nothing of devices, those that every container has and those that the setup names are
     /// allowed, and no other.
     pub resources: Resources,
-}
-
-/// Limits as the kernel's control groups know them; none means unlimited.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Bytes of memory.
-    pub memory_bytes: Option<u64>,
-    /// Bytes of memory and swap together; `-1` is unlimited swap, none is twice the memory limit.
-    pub memory_swap_bytes: Option<i64>,
-    /// Bytes that are left to it under pressure.
-    pub memory_reservation_bytes: Option<u64>,
-    /// Whether a process over the limit waits instead of being killed (v1 only).
-    pub oom_kill_disable: bool,
-    /// CPU time in one period, in microseconds.
-    pub cpu_quota_us: Option<i64>,
-    /// The period, in microseconds.
-    pub cpu_period_us: Option<u64>,
-    /// Relative share, 2 to 262144; 1024 is the default.
-    pub cpu_shares: Option<u64>,
-    /// CPUs that may be used, such as `0-2,7`.
-    pub cpuset_cpus: Option<String>,
-    /// Memory nodes that may be used.
-    pub cpuset_mems: Option<String>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
 }
 
 /// Standard input and output. Of a program that no shim stays with, they are those of whoever starts it.

@@ -22,7 +22,7 @@ pub(super) fn make_group(order: &Order) -> Result<Vec<Node>, Failure> {
     }
     order
         .group
-        .create_with(&resources)
+        .create(&resources)
         .map_err(|error| failure("make the control groups", Chain(&error).to_string()))?;
     Ok(nodes)
 }

@@ -1,24 +1,30 @@
 //! Limits, figures, freezing.
 
 use crate::bench::{bench, bench_v2, shell, until};
-use runtime::setup::Limits;
+use runtime::cgroup::resources::{Cpu, Memory, Resources, Swap};
 use runtime::shim::wire::Request;
 
 #[test]
 fn limits_stand_in_the_group_and_can_be_changed() {
     let Some(bench) = bench() else { return };
     let mut setup = bench.setup("limits", &["sleep", "1000"]);
-    setup.cgroup.resources = (&Limits {
-        memory_bytes: Some(64 << 20),
-        memory_reservation_bytes: Some(32 << 20),
-        cpu_quota_us: Some(50_000),
-        cpu_period_us: Some(100_000),
-        cpu_shares: Some(512),
-        cpuset_cpus: Some("0".into()),
+    setup.cgroup.resources = Resources {
+        memory: Memory {
+            limit_bytes: Some(64 << 20),
+            swap: Swap::SameAgain,
+            reservation_bytes: Some(32 << 20),
+            ..Memory::default()
+        },
+        cpu: Cpu {
+            quota_us: Some(50_000),
+            period_us: Some(100_000),
+            shares: Some(512),
+            cpus: Some("0".into()),
+            ..Cpu::default()
+        },
         pids: Some(50),
-        ..Limits::default()
-    })
-        .into();
+        ..Resources::default()
+    };
     setup.process.rlimits = vec![("nofile".into(), 100, 200)];
     let started = bench.start(&setup).unwrap();
     let group = bench.host.group(&setup.cgroup.path);
@@ -27,9 +33,10 @@ fn limits_stand_in_the_group_and_can_be_changed() {
     assert_eq!((figures.pids, figures.pids_limit), (1, Some(50)));
     assert!(figures.memory.usage > 0 && figures.cpu.total_ns > 0);
     assert!(figures.memory.working_set() <= figures.memory.usage);
-    for bytes in [256 << 20, 32 << 20] {
-        group.update(&Limits { memory_bytes: Some(bytes), ..Limits::default() }).unwrap();
-        assert_eq!(group.figures().unwrap().memory.limit, Some(bytes));
+    for bytes in [256_i64 << 20, 32 << 20] {
+        let memory = Memory { limit_bytes: Some(bytes), swap: Swap::SameAgain, ..Memory::default() };
+        group.apply(&Resources { memory, ..Resources::default() }).unwrap();
+        assert_eq!(group.figures().unwrap().memory.limit, Some(bytes.cast_unsigned()));
     }
     let inside = "cat /proc/self/limits | grep 'open files'; cat /sys/fs/cgroup/memory/memory.limit_in_bytes \
         /sys/fs/cgroup/memory.max 2> /dev/null; grep Cpus_allowed_list /proc/self/status";
@@ -47,7 +54,7 @@ fn a_program_that_takes_too_much_memory_is_killed_and_said_to_be() {
     let Some(bench) = bench() else { return };
     let mut setup = bench.setup("hungry", &shell("x=a; while :; do x=$x$x; done"));
     setup.cgroup.resources.memory.limit_bytes = Some(16 << 20);
-    setup.cgroup.resources.memory.swap = runtime::cgroup::resources::Swap::SameAgain;
+    setup.cgroup.resources.memory.swap = Swap::SameAgain;
     let started = bench.start(&setup).unwrap();
     let exit = bench.wait(&setup, &started).exit.unwrap();
     assert_eq!((exit.code, exit.oom_killed), (137, true));

@@ -54,7 +54,7 @@ fn memory_is_limited_in_every_way_and_changed_in_any_order() {
         resources.memory.swappiness = Some(10);
         resources.memory.kernel_tcp_bytes = Some(16 << 20);
     }
-    one.group.create_with(&resources).unwrap();
+    one.group.create(&resources).unwrap();
     let files = ["memory.soft_limit_in_bytes", "memory.low"];
     assert_eq!(one.read("memory", files), (32 << 20).to_string());
     if one.is_v1() {
@@ -76,7 +76,7 @@ fn a_limit_beneath_what_is_used_is_refused_where_that_was_asked_for() {
         eprintln!("SKIP: needs control groups v2 (on v1 the kernel looks by itself)");
         return;
     }
-    one.group.create_with(&Resources::default()).unwrap();
+    one.group.create(&Resources::default()).unwrap();
     // It ends when its input does, however this test ends.
     let script = "read go; x=$(head -c 1000000 /dev/zero | tr '\\0' a); echo ready; read end";
     let mut shell = Command::new("/bin/busybox")
@@ -110,7 +110,7 @@ fn processor_time_is_limited_in_every_way_and_half_of_it_can_be_changed() {
         mems: Some("0".into()),
         ..Cpu::default()
     };
-    one.group.create_with(&Resources { cpu, pids: Some(-1), ..Resources::default() }).unwrap();
+    one.group.create(&Resources { cpu, pids: Some(-1), ..Resources::default() }).unwrap();
     assert_eq!(
         one.read("cpu", ["cpu.cfs_quota_us", "cpu.max"]),
         if one.is_v1() { "50000" } else { "50000 100000" }
@@ -156,7 +156,7 @@ fn rates_of_a_disk_stand_in_the_group_and_can_be_taken_away() {
         writes_per_second: vec![Throttle { major, minor, rate: rate * 4 }],
         ..Block::default()
     };
-    one.group.create_with(&Resources { block: rates(1 << 20), ..Resources::default() }).unwrap();
+    one.group.create(&Resources { block: rates(1 << 20), ..Resources::default() }).unwrap();
     if one.is_v1() {
         let files = ["read_bps", "write_bps", "read_iops", "write_iops"];
         for (file, times) in files.into_iter().zip(1..) {
@@ -184,7 +184,7 @@ fn huge_pages_and_network_marks_are_limited_or_said_to_be_missing() {
         (network, "net_cls", ["net_cls.classid", ""], "1048577"),
     ];
     for (resources, controller, files, expected) in lists {
-        match one.group.create_with(&resources) {
+        match one.group.create(&resources) {
             Ok(()) => assert_eq!(one.read(controller, files), expected),
             Err(error) => {
                 let message = error.to_string();
@@ -202,7 +202,7 @@ fn files_of_v2_are_written_last_or_refused_on_v1() {
     let mut resources = Resources { pids: Some(5), ..Resources::default() };
     resources.unified.insert("pids.max".into(), "7".into());
     resources.unified.insert("memory.high".into(), "33554432".into());
-    let made = one.group.create_with(&resources);
+    let made = one.group.create(&resources);
     if one.is_v1() {
         let message = made.unwrap_err().to_string();
         assert!(message.contains("memory.high") && !one.group.exists(), "{message}");
@@ -237,7 +237,7 @@ fn the_last_rule_that_fits_decides_who_may_open_a_device() {
     devices.extend(DeviceRule::DEFAULT.iter().map(DeviceEntry::from));
     // /dev/null only for writing, /dev/zero not at all, though both are in the list before.
     devices.extend([node(false, 3, true, false), node(false, 5, true, true)]);
-    one.group.create_with(&Resources { devices, ..Resources::default() }).unwrap();
+    one.group.create(&Resources { devices, ..Resources::default() }).unwrap();
     let procs = one.path("devices", "cgroup.procs");
     let script = "read go; for way in '< /dev/null' '> /dev/null' '< /dev/zero' '< /dev/urandom'; do \
         (eval : \"$way\") 2> /dev/full && echo yes || echo no; done";
