@@ -115,7 +115,7 @@ pub(crate) fn setup(intent: &ContainerIntent, found: Found<'_>) -> Result<Setup,
         hostname: (own_uts && (spec.network != NetworkMode::Host || !spec.hostname.is_empty()))
             .then(|| hostname(intent)),
         domainname: Some(spec.domainname.clone()).filter(|name| own_uts && !name.is_empty()),
-        sysctls: sysctls(spec, &found.user),
+        sysctls: sysctls(spec, &found.network, &found.user),
         devices: spec.devices.iter().map(device).collect(),
         nodes: Vec::new(),
         default_nodes: false,
@@ -145,11 +145,11 @@ pub(crate) fn is_timed(intent: &ContainerIntent) -> bool {
     intent.spec.labels.contains_key(platform::TIMED_LABEL)
 }
 
-/// Kernel settings: what the user says over what a network namespace of one's own starts with. A bridge's namespaces have these
-/// already; one without any link is made by the runtime.
-fn sysctls(spec: &ContainerSpec, user: &UserNamespace) -> Vec<(String, String)> {
+/// Kernel settings: what the user says over what a network namespace of one's own starts with. Those that were made ahead have
+/// these already.
+fn sysctls(spec: &ContainerSpec, network: &Namespace, user: &UserNamespace) -> Vec<(String, String)> {
     let mut settings = spec.sysctls.clone();
-    if spec.network == NetworkMode::None {
+    if *network == Namespace::New {
         let open = if *user == UserNamespace::Host { OPEN_NETWORK } else { OPEN_NETWORK_INSIDE };
         for (name, value) in open {
             settings.entry(name.to_owned()).or_insert_with(|| value.to_owned());

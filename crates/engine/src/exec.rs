@@ -204,7 +204,7 @@ pub(crate) async fn start_prepared(
         entry.state = State::Running { pid: start::pid_number(started.pid), shim: shim.clone() };
         Ok(())
     })?;
-    let watched = Watched::begin(shim, Some(started.shim.pidfd)).await;
+    let watched = Watched::started(shim, started.shim, started.ending);
     tokio::spawn(follow(Arc::clone(shared), exec, watched, directory, snapshot.intent));
     if !attach {
         return Ok(None);
@@ -218,17 +218,11 @@ pub(crate) async fn start_prepared(
 async fn follow(
     shared: Arc<Shared>,
     exec: ExecId,
-    watched: Result<Watched, Error>,
+    mut watched: Watched,
     directory: PathBuf,
     intent: Arc<model::ContainerIntent>,
 ) {
-    let code = match watched {
-        Ok(mut watched) => watched.ended().await.code,
-        Err(error) => {
-            tracing::warn!(%exec, %error, "the end of an exec was not seen");
-            -1
-        }
-    };
+    let code = watched.ended().await.exit.code;
     shared.execs.end(&exec.to_string(), i64::from(code));
     let attributes = [("execID", exec.to_string()), ("exitCode", code.to_string())];
     shared.tell_container("exec_die", &intent, &attributes);

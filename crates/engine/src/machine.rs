@@ -16,9 +16,9 @@ pub(crate) fn name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// CPUs that this process may use.
+/// CPUs that this process may use, sched_getaffinity(2).
 pub(crate) fn cpus() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
+    rustix::thread::sched_getaffinity(None).map_or(1, |cpus| cpus.count())
 }
 
 /// A field of `/etc/os-release`, os-release(5).

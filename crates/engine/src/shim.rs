@@ -12,14 +12,17 @@ use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Bytes of one answer line.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of a line that are read at once while an end is waited for: as many containers run, as many of these there are.
+const LINE_BYTES: usize = 256;
 /// How long a shim may take to answer: it has little else to do.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a shim that could not be connected to is tried again, and how long in between.
@@ -116,17 +119,70 @@ fn status(directory: &Path) -> Option<wire::Status> {
     wire::Status::read(directory).ok()?
 }
 
+/// Resolves once a container's root is mounted by nobody any more, however it resolves.
+pub(crate) type Released = oneshot::Receiver<()>;
+
 /// A process whose end will be heard of.
 pub(crate) struct Watched {
     shim: Shim,
-    end: JoinHandle<Exit>,
-    finished: Arc<OnceLock<Time>>,
+    released: Option<Released>,
+    end: JoinHandle<End>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) exit: Exit,
+    /// When, if its shim has said so.
+    pub(crate) finished: Option<Time>,
+    /// Its shim lived to the end and has cleaned up behind it.
+    pub(crate) is_tidy: bool,
+}
+
+impl End {
+    fn of(exit: &wire::Exit) -> End {
+        let finished = Some(exit.finished_at);
+        End { exit: Exit { code: exit.code, oom_killed: exit.oom_killed }, finished, is_tidy: false }
+    }
+
+    /// Its shim was killed, and it with the shim.
+    fn unseen() -> End {
+        let exit = Exit { code: KILLED_WITH_ITS_SHIM, oom_killed: false };
+        End { exit, finished: None, is_tidy: false }
+    }
 }
 
 impl Watched {
-    /// Begins to watch the process of a shim that is there. `child` is the shim's own pidfd where this daemon started it,
-    /// and has to reap it.
-    pub(crate) async fn begin(shim: Shim, child: Option<std::os::fd::OwnedFd>) -> Result<Watched, Error> {
+    /// Watches a process that this daemon has just started. To be called within the asynchronous runtime.
+    pub(crate) fn started(shim: Shim, child: runtime::Shim, ending: runtime::Ending) -> Watched {
+        let runtime::Ending { pipe, mut read } = ending;
+        // Only where descriptors run out: then the end of the shim tells of the end, and the file says how it was.
+        let pipe = pipe::Receiver::from_owned_fd(pipe).ok();
+        let mut pipe = pipe.map(|pipe| BufReader::with_capacity(LINE_BYTES, pipe));
+        let (held, released) = oneshot::channel::<()>();
+        let word = async move {
+            if let Some(pipe) = pipe.as_mut().filter(|_| !read.contains(&b'\n')) {
+                let _ = pipe.read_until(b'\n', &mut read).await;
+            }
+            let Ok(wire::Report::Ended(exit)) = serde_json::from_slice(&read) else {
+                reap(child.pidfd).await;
+                return None;
+            };
+            tokio::spawn(async move {
+                if let Some(pipe) = &mut pipe {
+                    let _ = pipe.read_until(b'\n', &mut read).await;
+                }
+                drop(held);
+                // It may stay for a client that is slow to read.
+                reap(child.pidfd).await;
+            });
+            Some(End { is_tidy: true, ..End::of(&exit) })
+        };
+        Watched { released: Some(released), ..Watched::watch(shim, word) }
+    }
+
+    /// Watches a process that an earlier daemon started.
+    async fn begin(shim: Shim) -> Result<Watched, Error> {
         let stream = match shim.connect().await {
             Ok(mut stream) => {
                 let mut line = serde_json::to_vec(&wire::Request::Wait {}).unwrap_or_default();
@@ -143,29 +199,24 @@ impl Watched {
                 )));
             }
         };
-        let finished = Arc::new(OnceLock::new());
-        let (directory, told) = (shim.directory.clone(), Arc::clone(&finished));
-        let end = tokio::spawn(async move {
-            let mut line = String::new();
+        Ok(Watched::watch(shim, async move {
             if let Some(stream) = stream {
                 // A line or the end of the stream: either way the file says what happened.
-                let _ = BufReader::new(stream).read_line(&mut line).await;
+                let mut stream = BufReader::with_capacity(LINE_BYTES, stream);
+                let _ = stream.read_line(&mut String::new()).await;
             }
-            match child {
-                // The process has ended; its shim may stay for a client that is slow to read.
-                Some(child) if !line.is_empty() => drop(tokio::spawn(reap(child))),
-                Some(child) => reap(child).await,
-                None => {}
-            }
-            match status(&directory) {
-                Some(wire::Status { exit: Some(exit), .. }) => {
-                    let _ = told.set(exit.finished_at);
-                    Exit { code: exit.code, oom_killed: exit.oom_killed }
-                }
-                _ => Exit { code: KILLED_WITH_ITS_SHIM, oom_killed: false },
-            }
+            None
+        }))
+    }
+
+    /// Waits for word of the end; where that does not say how it was, the status file does.
+    fn watch(shim: Shim, word: impl Future<Output = Option<End>> + Send + 'static) -> Watched {
+        let directory = shim.directory.clone();
+        let end = tokio::spawn(async move {
+            let written = || status(&directory)?.exit.as_ref().map(End::of);
+            word.await.or_else(written).unwrap_or_else(End::unseen)
         });
-        Ok(Watched { shim, end, finished })
+        Watched { shim, end, released: None }
     }
 
     /// Begins to watch a process that an earlier daemon started; an error if its shim does not answer.
@@ -173,7 +224,7 @@ impl Watched {
         let mut attempts = 0;
         loop {
             match shim.connect().await {
-                Ok(_) => return Watched::begin(shim, None).await,
+                Ok(_) => return Watched::begin(shim).await,
                 // Only these say that nobody listens; anything else is a lack of ours or of the machine, and passes.
                 Err(error)
                     if attempts == CONNECT_ATTEMPTS_MAX
@@ -193,19 +244,19 @@ impl Watched {
         }
     }
 
+    /// Tells when the root of a container that has ended is free. Who adopted it cannot know; the kernel then only warns.
+    pub(crate) fn take_released(&mut self) -> Option<Released> {
+        self.released.take()
+    }
+
     /// The shim.
     pub(crate) fn shim(&self) -> &Shim {
         &self.shim
     }
 
     /// How the process ended, once it has. Can be asked again after it was given up in between.
-    pub(crate) async fn ended(&mut self) -> Exit {
-        (&mut self.end).await.unwrap_or(Exit { code: KILLED_WITH_ITS_SHIM, oom_killed: false })
-    }
-
-    /// When it ended, if the shim has said so.
-    pub(crate) fn finished_at(&self) -> Option<Time> {
-        self.finished.get().copied()
+    pub(crate) async fn ended(&mut self) -> End {
+        (&mut self.end).await.unwrap_or_else(|_| End::unseen())
     }
 }
 

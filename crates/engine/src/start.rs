@@ -64,14 +64,21 @@ pub(crate) async fn start(
     clients: Vec<Client>,
 ) -> Result<Started, Failure> {
     let (shared, intent) = (Arc::clone(shared), intent.clone());
-    let runtime = tokio::runtime::Handle::current();
     let job = tokio::task::spawn_blocking(move || {
         let mut endpoint = None;
         match make(&shared, &intent, &clients, &mut endpoint) {
             Ok(process) => {
                 let shim = Shim::new(shared.roots.shim(intent.id));
-                let watched = runtime.block_on(Watched::begin(shim, Some(process.shim.pidfd)))?;
-                Ok(Started { pid: pid_number(process.pid), at: process.started_at, endpoint, watched })
+                if shared.bridge.as_ref().is_ok_and(|bridge| bridge.network().runs_low()) {
+                    make_one_ready(&shared);
+                }
+                let (pid, at) = (pid_number(process.pid), process.started_at);
+                Ok(Started {
+                    pid,
+                    at,
+                    endpoint,
+                    watched: Watched::started(shim, process.shim, process.ending),
+                })
             }
             Err(failure) => {
                 clean_up_now(&shared, &intent, endpoint.as_ref());
@@ -85,17 +92,32 @@ pub(crate) async fn start(
     }
 }
 
-/// Removes what a process had while it ran.
-pub(crate) async fn clean_up(shared: &Arc<Shared>, intent: &ContainerIntent, endpoint: Option<Endpoint>) {
+/// Makes a network namespace ready for a start to come. Nobody waits for it: that start finds it, or makes one itself.
+fn make_one_ready(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || {
+        if let Ok(bridge) = shared.bridge.as_ref() {
+            let _ = bridge.network().refill();
+        }
+    });
+}
+
+/// Removes what a process had while it ran. Where its shim was tidy, that is only what the daemon gave it.
+pub(crate) async fn clean_up(
+    shared: &Arc<Shared>,
+    intent: &ContainerIntent,
+    endpoint: Option<Endpoint>,
+    is_tidy: bool,
+) {
+    if is_tidy && endpoint.is_none() {
+        shared.users.give_back(intent.id);
+        make_one_ready(shared);
+        return;
+    }
     let (shared, intent) = (Arc::clone(shared), intent.clone());
     let cleaned = tokio::task::spawn_blocking(move || {
         clean_up_now(&shared, &intent, endpoint.as_ref());
-        // Nobody waits for this: the next start finds its namespace ready, or makes one.
-        tokio::task::spawn_blocking(move || {
-            if let Ok(bridge) = shared.bridge.as_ref() {
-                let _ = bridge.network().refill();
-            }
-        });
+        make_one_ready(&shared);
     });
     if let Err(error) = cleaned.await {
         tracing::error!(%error, "clean-up did not end well");
@@ -149,7 +171,7 @@ fn make(
     let shifted = users::is_shifted(&user);
     let rooms = rooms(shared, intent, &mut user)?;
     let (user_room, network_room) = rooms.map(|rooms| (rooms.user, rooms.network)).unzip();
-    let (network, namespace) = connect(shared, intent, endpoint, network_room)?;
+    let (network, namespace) = connect(shared, intent, endpoint, &user, network_room)?;
     stopwatch.mark("network");
     let etc = etc_files(shared, intent, endpoint.as_ref())?;
     stopwatch.mark("files of /etc");
@@ -285,11 +307,15 @@ fn connect(
     shared: &Shared,
     intent: &ContainerIntent,
     endpoint: &mut Option<Endpoint>,
+    user: &UserNamespace,
     room: Option<OwnedFd>,
 ) -> Result<(Namespace, Option<OwnedFd>), Error> {
     Ok(match &intent.spec.network {
         NetworkMode::Host => (Namespace::Host, None),
-        NetworkMode::None => (Namespace::New, None),
+        NetworkMode::None => match ready_namespace(shared, user) {
+            Some(ready) => (Namespace::Descriptor(ready.as_raw_fd()), Some(ready)),
+            None => (Namespace::New, None),
+        },
         NetworkMode::Container(name) => {
             let pid = running_process(shared, name, "network")?;
             (Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net"))), None)
@@ -302,6 +328,12 @@ fn connect(
             (Namespace::Descriptor(descriptor.as_raw_fd()), Some(descriptor))
         }
     })
+}
+
+/// A namespace without any link, if one is ready. It would belong to the host's user namespace.
+fn ready_namespace(shared: &Shared, user: &UserNamespace) -> Option<OwnedFd> {
+    let bridge = shared.bridge.as_ref().ok().filter(|_| *user == UserNamespace::Host)?;
+    bridge.network().ready_namespace().map(net::Namespace::into_fd)
 }
 
 /// The file beside a shim's status that says what its container has on the network. The table is told of it only after the

@@ -103,8 +103,17 @@ pub(crate) struct Pool {
 impl Pool {
     /// One that is ready, or a new one.
     pub(crate) fn take(&self) -> Result<Namespace, Error> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        ready.map_or_else(Namespace::make, Ok)
+        self.take_ready().map_or_else(Namespace::make, Ok)
+    }
+
+    /// One that is ready, if there is.
+    pub(crate) fn take_ready(&self) -> Option<Namespace> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Whether fewer than half are ready.
+    pub(crate) fn runs_low(&self) -> bool {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() < READY_MAX / 2
     }
 
     /// Makes one more, unless enough are ready.

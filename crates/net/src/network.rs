@@ -86,6 +86,16 @@ impl Network {
         self.pool.take()
     }
 
+    /// A network namespace with its loopback link up and nothing else, if one is ready.
+    pub fn ready_namespace(&self) -> Option<Namespace> {
+        self.pool.take_ready()
+    }
+
+    /// Whether fewer than half of the namespaces are ready that could be.
+    pub fn runs_low(&self) -> bool {
+        self.pool.runs_low()
+    }
+
     /// Makes one more namespace ready, unless enough are.
     ///
     /// # Errors

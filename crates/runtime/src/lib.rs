@@ -26,4 +26,4 @@ mod start;
 pub mod timings;
 
 pub use isolate::talk as message;
-pub use start::{Error, Host, ShimProgram, Started, exec, start};
+pub use start::{Ending, Error, Host, Shim, ShimProgram, Started, exec, start};

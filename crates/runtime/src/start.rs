@@ -13,11 +13,13 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::time::Duration;
 
 /// The longest report, in bytes.
-const REPORT_BYTES_MAX: u64 = 64 * 1024;
+const REPORT_BYTES_MAX: usize = 64 * 1024;
+/// As much of it as is read at once.
+const REPORT_BYTES_AT_ONCE: usize = 512;
 /// How often the sealing of the program is tried, and the wait between two tries.
 const SEAL_TRIES_MAX: u32 = 50;
 const SEAL_WAIT: Duration = Duration::from_millis(2);
@@ -166,6 +168,18 @@ pub struct Started {
     pub timings: Vec<Timing>,
     /// The shim, a child of this process.
     pub shim: Shim,
+    /// Word of the program's end.
+    pub ending: Ending,
+}
+
+/// Where a shim says that its program has ended: one line, [`Report::Ended`]. The end of the pipe without it says that the shim
+/// has gone.
+#[derive(Debug)]
+pub struct Ending {
+    /// Where the line comes.
+    pub pipe: OwnedFd,
+    /// What was read of it already.
+    pub read: Vec<u8>,
 }
 
 /// A shim that this process started. It goes on when this value or this process ends; it is only to be reaped.
@@ -254,14 +268,18 @@ fn hand_over(
     let shim = shim_of(pid).map_err(spawn_error)?;
     let report = read_report(report_read).map_err(|source| Error::NoReport { id: id.to_owned(), source });
     match report {
-        Ok(Report::Started { pid, start_ticks, started_at, timings }) => {
-            Ok(Started { pid, start_ticks, started_at, timings, shim })
+        Ok((Report::Started { pid, start_ticks, started_at, timings }, ending)) => {
+            Ok(Started { pid, start_ticks, started_at, timings, shim, ending })
         }
-        Ok(Report::Failed(failure)) => {
+        Ok((Report::Failed(failure), _)) => {
             // It has ended or is about to: nothing may be left of it, not even a zombie.
             let _ = shim.reap();
             Err(Error::Start { failure })
         }
+        Ok((Report::Ended(_), _)) => Err(Error::NoReport {
+            id: id.to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidData, "an end is told before a start"),
+        }),
         Err(error) => {
             let _ = shim.reap();
             Err(error)
@@ -290,8 +308,25 @@ fn shim_of(pid: Pid) -> io::Result<Shim> {
 }
 
 /// The report is one line. The end of the pipe would not do: a container that waits to be started still has a copy.
-fn read_report(pipe: io::PipeReader) -> io::Result<Report> {
-    let mut line = Vec::new();
-    BufReader::new(pipe.take(REPORT_BYTES_MAX)).read_until(b'\n', &mut line)?;
-    serde_json::from_slice(&line).map_err(io::Error::from)
+fn read_report(mut pipe: io::PipeReader) -> io::Result<(Report, Ending)> {
+    let mut read = Vec::with_capacity(REPORT_BYTES_AT_ONCE);
+    let end = loop {
+        if let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            break end + 1;
+        }
+        let already = read.len();
+        if already >= REPORT_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the report is too long"));
+        }
+        read.resize(already + REPORT_BYTES_AT_ONCE, 0);
+        match pipe.read(&mut read[already..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => read.truncate(already + got),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => read.truncate(already),
+            Err(error) => return Err(error),
+        }
+    };
+    // A program may have ended by now, and word of it may be here too.
+    let rest = read.split_off(end);
+    Ok((serde_json::from_slice(&read)?, Ending { pipe: pipe.into(), read: rest }))
 }

@@ -20,7 +20,7 @@ mod stopping;
 
 use crate::Shared;
 use crate::registry::{Handle, Snapshot};
-use crate::shim::Watched;
+use crate::shim::{End, Released, Watched};
 use crate::start;
 use model::container::{Resources, RestartPolicy};
 use model::observed::Exit;
@@ -30,11 +30,14 @@ use platform::{Error, RemoveOptions, StopOptions, Streams};
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Durability;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
+/// How long a start waits for the root of the process before to be free.
+const RELEASE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Requests that wait in a container's mailbox.
 const MAILBOX_REQUESTS_MAX: usize = 64;
 
@@ -125,7 +128,7 @@ enum State {
 /// What the task is woken by.
 enum Woken {
     Request(Option<Request>),
-    Ended(Exit),
+    Ended(End),
     Deadline,
 }
 
@@ -136,6 +139,8 @@ struct Task {
     state: State,
     exits: u64,
     last_exit: i32,
+    /// Of the process that ended last, until its root is free.
+    released: Option<Released>,
     /// Clients that attached before the start.
     clients: Vec<(std::os::unix::net::UnixStream, Streams)>,
     publish: watch::Sender<Snapshot>,
@@ -163,7 +168,17 @@ pub(crate) fn spawn(
     let state =
         live.map_or(State::Resting, |watched| State::Live(Box::new(Live { watched, stopping: None })));
     let shared = Arc::clone(shared);
-    let task = Task { shared, intent, observed, state, exits: 0, last_exit, clients: Vec::new(), publish };
+    let task = Task {
+        shared,
+        intent,
+        observed,
+        state,
+        exits: 0,
+        last_exit,
+        released: None,
+        clients: Vec::new(),
+        publish,
+    };
     tokio::spawn(async move {
         if let Some(gate) = gate {
             // Opened in its turn; that the other side has gone opens it too.
@@ -200,7 +215,7 @@ impl Task {
             match self.wake(&mut requests).await {
                 Woken::Request(Some(request)) => self.handle(request).await,
                 Woken::Request(None) => return,
-                Woken::Ended(exit) => self.ended(exit).await,
+                Woken::Ended(end) => self.ended(end).await,
                 Woken::Deadline => self.deadline().await,
             }
             self.converge().await;
@@ -223,7 +238,7 @@ impl Task {
                     }
                 };
                 tokio::select! {
-                    exit = live.watched.ended() => Woken::Ended(exit),
+                    end = live.watched.ended() => Woken::Ended(end),
                     request = requests.recv() => Woken::Request(request),
                     () = deadline => Woken::Deadline,
                 }
@@ -360,6 +375,10 @@ impl Task {
     async fn start(&mut self) -> Result<(), Error> {
         self.state = State::Resting;
         let clients = std::mem::take(&mut self.clients);
+        if let Some(released) = self.released.take() {
+            // Longer than that, and the new root is mounted over the same files all the same, as nobody uses the old one.
+            let _ = tokio::time::timeout(RELEASE_WAIT_MAX, released).await;
+        }
         match start::start(&self.shared, &self.intent, clients).await {
             Ok(started) => {
                 self.observed.phase = Phase::Running { pid: started.pid };

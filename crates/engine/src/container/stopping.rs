@@ -1,6 +1,7 @@
 //! The way to an end: signals, deadlines, the end itself, and what the policy makes of it.
 
 use super::{Reply, State, Stopping, Task};
+use crate::shim::End;
 use crate::{signal, start};
 use model::observed::Exit;
 use model::{Desired, Phase};
@@ -157,10 +158,12 @@ impl Task {
     }
 
     /// The process has ended.
-    pub(super) async fn ended(&mut self, exit: Exit) {
-        let State::Live(live) = std::mem::replace(&mut self.state, State::Resting) else { return };
-        start::clean_up(&self.shared, &self.intent, self.observed.network.take()).await;
-        self.observed.finished = live.watched.finished_at().unwrap_or_else(|| self.shared.clock.now());
+    pub(super) async fn ended(&mut self, end: End) {
+        let State::Live(mut live) = std::mem::replace(&mut self.state, State::Resting) else { return };
+        self.released = live.watched.take_released();
+        let End { exit, finished, is_tidy } = end;
+        start::clean_up(&self.shared, &self.intent, self.observed.network.take(), is_tidy).await;
+        self.observed.finished = finished.unwrap_or_else(|| self.shared.clock.now());
         self.exits += 1;
         self.last_exit = exit.code;
         let mut attributes = vec![("exitCode", exit.code.to_string())];

@@ -256,15 +256,23 @@ fn make_directory(path: &Path) -> Result<(), Error> {
 
 /// A v1 cpuset is born empty and nobody can join it before it has CPUs and memory nodes: its parent's.
 fn inherit_cpuset(root: &Path, group: &Path) -> Result<(), Error> {
-    let mut below: Vec<&Path> = group.ancestors().take_while(|ancestor| *ancestor != root).collect();
-    below.reverse();
-    for directory in below {
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            let path = directory.join(file);
-            if read_text(&path)?.trim().is_empty() {
-                let parent = directory.parent().unwrap_or(root).join(file);
-                write_value(&path, read_text(&parent)?.trim())?;
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let value = |directory: &Path| read_text(&directory.join(file)).map(|text| text.trim().to_owned());
+        if !value(group)?.is_empty() {
+            continue;
+        }
+        // From the group upwards those that are empty, and the value of the first that is not.
+        let mut empty = vec![group];
+        let mut inherited = String::new();
+        for directory in group.ancestors().skip(1) {
+            inherited = value(directory)?;
+            if directory == root || !inherited.is_empty() {
+                break;
             }
+            empty.push(directory);
+        }
+        for directory in empty.iter().rev() {
+            write_value(&directory.join(file), &inherited)?;
         }
     }
     Ok(())

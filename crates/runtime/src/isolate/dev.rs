@@ -2,7 +2,7 @@
 //! host's devices that the setup names.
 
 use super::environment::{Child, During, Outcome, Problem, error_text};
-use super::mounts::{new_file_system, put, put_in_root};
+use super::mounts::{new_file_system, put, put_in_new, put_in_root};
 use super::paths::{self, Missing};
 use crate::cgroup::{DeviceEntry, DeviceKind, DeviceRule};
 use crate::setup::{MountKind, NewNode, NodeKind, Setup};
@@ -139,16 +139,7 @@ pub(super) fn mount(child: &mut Child<'_>, target: &Path) -> Outcome {
     let pts_options =
         [("newinstance", None), ("ptmxmode", Some("0666")), ("mode", Some("0620")), ("gid", Some("5"))];
     let pts = new_file_system("devpts", &pts_options, noexec).during("make devpts")?;
-    let mqueue =
-        new_file_system("mqueue", &[], noexec | MountAttrFlags::MOUNT_ATTR_NODEV).during("make mqueue")?;
-    for (name, made) in [("pts", &pts), ("mqueue", &mqueue)] {
-        rustix::fs::mkdirat(&dev, name, Mode::from_raw_mode(0o755))
-            .during(format_args!("make /dev/{name}"))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory =
-            rustix::fs::openat(&dev, name, flags, Mode::empty()).during(format_args!("open /dev/{name}"))?;
-        put(made.as_fd(), directory.as_fd()).during(format_args!("mount /dev/{name}"))?;
-    }
+    put_in_new(dev.as_fd(), "pts", pts.as_fd()).during("mount /dev/pts")?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let null = rustix::fs::openat(&dev, "null", flags, Mode::empty()).during("open /dev/null")?;
     if !is_device(null.as_fd(), 1, 3).during("look at /dev/null")? {

@@ -8,7 +8,7 @@ use super::paths::{self, Missing};
 use super::{copyup, dev};
 use crate::setup::{Attributes, Change, Mount, MountKind, Options};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::path::Path;
@@ -191,6 +191,13 @@ pub(super) fn put_in_root(child: &Child<'_>, mount: BorrowedFd<'_>, path: &Path)
     put(mount, target.as_fd()).during(format_args!("mount on {name}"))
 }
 
+/// Puts a mount on a directory that is made for it, in a mount of the runtime's own that nobody else has touched yet.
+pub(super) fn put_in_new(top: BorrowedFd<'_>, name: &str, mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::fs::mkdirat(top, name, Mode::from_raw_mode(0o755))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    put(mount, rustix::fs::openat(top, name, flags, Mode::empty())?.as_fd())
+}
+
 /// v2: its one tree. v1: a directory for each hierarchy, read-only like the hierarchies themselves.
 fn mount_cgroup(child: &Child<'_>, target: &Path, options: &Options) -> Outcome {
     let attributes = MountAttrFlags::from_bits_retain(options.mount.set.bits() as _);
@@ -206,7 +213,8 @@ fn mount_cgroup(child: &Child<'_>, target: &Path, options: &Options) -> Outcome 
         let name = controllers.join(",");
         let made = new_file_system("cgroup", &options, QUIET | attributes)
             .during(format_args!("make the cgroup hierarchy {name}"))?;
-        put_in_root(child, made.as_fd(), &target.join(&name))?;
+        put_in_new(top.as_fd(), &name, made.as_fd())
+            .during(format_args!("mount the cgroup hierarchy {name}"))?;
         for controller in controllers.iter().filter(|_| controllers.len() > 1) {
             rustix::fs::symlinkat(name.as_str(), &top, controller.as_str())
                 .during(format_args!("link {controller} to {name}"))?;

@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     /// The root, detached.
-    pub(super) root: Option<OwnedFd>,
+    pub(crate) root: Option<OwnedFd>,
     /// A detached tree for each bind mount, in the order of the mounts.
     pub(super) binds: Vec<Option<OwnedFd>>,
     /// Where nodes cannot be made (in a user namespace): the host's own, by the path at which each appears.

@@ -35,7 +35,7 @@ pub enum MountKind {
         /// Its source, for those that have one; a name for the others.
         source: String,
     },
-    /// `/dev` with its default nodes and links, `pts`, and `mqueue`; `shm` is a mount of its own.
+    /// `/dev` with its default nodes, links and `pts`; `shm` and `mqueue` are mounts of their own.
     Dev,
     /// The container's view of the control groups.
     Cgroup,

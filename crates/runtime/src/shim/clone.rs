@@ -28,6 +28,8 @@ pub(super) struct Running {
     pub(super) start_ticks: u64,
     /// The shim's ends of its streams.
     pub(super) ends: Ends,
+    /// The mount that is its root, where one was opened.
+    pub(super) root: Option<OwnedFd>,
     /// Where the time of its start went.
     pub(super) timings: Vec<Timing>,
 }
@@ -131,7 +133,8 @@ pub(super) fn clone(
     stopwatch.mark("load the filter and execute");
     let pid = cloned.pid.as_raw_nonzero().get().unsigned_abs();
     let start_ticks = start_ticks(pid).map_err(|error| failure("look at the child", error.to_string()))?;
-    Ok(Running { child: cloned.pidfd, pid, start_ticks, ends, timings: stopwatch.take() })
+    let root = sources.and_then(|sources| sources.root);
+    Ok(Running { child: cloned.pidfd, pid, start_ticks, ends, root, timings: stopwatch.take() })
 }
 
 /// The child, from here to its program.

@@ -13,7 +13,7 @@ use rustix::net::{SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek};
 
 /// The name by which the kernel lists the program, which it would otherwise call by its descriptor's number.
 pub(crate) const PROGRAM_NAME: &CStr = c"bocage-shim";
@@ -47,29 +47,30 @@ pub fn main(arguments: Vec<OsString>, clock: Clock) -> i32 {
     match start(File::from(order), inherited, clock) {
         Ok(Begun { server, status, timings, made }) => {
             let Status { pid, start_ticks, started_at, .. } = status;
-            let is_told = tell(report, &Report::Started { pid, start_ticks, started_at, timings });
+            let is_told = tell(&report, &Report::Started { pid, start_ticks, started_at, timings });
             if let Some(mut made) = made.filter(|made| !is_told && made.is_container()) {
                 // Nobody knows of this container, and nobody watches it.
                 made.kept = false;
                 return FAILED;
             }
             if let Some(server) = server {
-                server.serve();
+                server.serve(report);
             }
             0
         }
         Err(failure) => {
-            tell(report, &Report::Failed(failure));
+            tell(&report, &Report::Failed(failure));
             FAILED
         }
     }
 }
 
 /// Whether anybody was told. The daemon may have gone: then the status file says it all the same.
-fn tell(report: OwnedFd, what: &Report) -> bool {
+pub(super) fn tell(report: &OwnedFd, what: &Report) -> bool {
     let Ok(mut line) = serde_json::to_vec(what) else { return false };
     line.push(b'\n');
-    File::from(report).write_all(&line).is_ok()
+    // Within a pipe's capacity: written whole or not at all.
+    rustix::io::write(report, &line).is_ok_and(|written| written == line.len())
 }
 
 /// A failure of the shim's own.
@@ -157,8 +158,9 @@ fn start(mut order: File, mut inherited: Inherited, clock: Clock) -> Result<Begu
     let log = log.map_err(|error| failure("open the log", Chain(&error).to_string()))?;
     let running = clone::clone(order, filter.as_ref(), &mut inherited, stopwatch)?;
     let status = status(&running);
-    let Running { child, ends, timings, .. } = running;
-    let server = Server::new(order, status.clone(), listener, log, child, ends, inherited, clock);
+    let Running { child, ends, timings, root, .. } = running;
+    let mut server = Server::new(order, status.clone(), listener, log, child, ends, inherited, clock);
+    server.keep_root(root);
     server.write_status().map_err(|error| failure("write the status", Chain(&error).to_string()))?;
     made.kept = true;
     Ok(Begun { server: Some(server), status, timings, made: None })

@@ -2,8 +2,8 @@
 
 use super::client::{Client, Incoming, Role};
 use super::clone::Ends;
-use super::launch::Inherited;
-use super::wire::{Exit, Reply, Request, SOCKET, STATUS, Status, Stream};
+use super::launch::{Inherited, tell};
+use super::wire::{Exit, Reply, Report, Request, SOCKET, STATUS, Status, Stream};
 use super::{Order, Task};
 use crate::cgroup::Group;
 use crate::log::Writer;
@@ -60,6 +60,9 @@ pub(super) struct Server {
     raw: bool,
     stdin_once: bool,
     clients: Vec<Client>,
+    /// Where whoever started the program hears of its end, and, as it is closed, that the root is free.
+    report: Option<OwnedFd>,
+    root: Option<OwnedFd>,
     log: Option<Writer>,
     group: Group,
     /// The group is the container's, and goes with it.
@@ -120,12 +123,20 @@ impl Server {
             raw,
             stdin_once: stdio.stdin_once,
             clients,
+            report: None,
+            root: None,
             log,
             group: order.group.clone(),
             owns_group,
             may_leave_processes,
             clock,
         }
+    }
+
+    /// Keeps the container's root mounted beyond its last process, until everybody knows of the end. Whoever lets go of it last
+    /// waits for all that the disk beneath has to write, and that would be the container, before its end is seen.
+    pub(super) fn keep_root(&mut self, root: Option<OwnedFd>) {
+        self.root = root;
     }
 
     /// Writes what is known to the status file.
@@ -146,8 +157,9 @@ impl Server {
         if exchanged { Ok(()) } else { write_atomically(&path, &bytes, Durability::Process) }
     }
 
-    /// Serves until there is nothing left to do.
-    pub(super) fn serve(mut self) {
+    /// Serves until there is nothing left to do. Whoever started the program is told of its end on `report`.
+    pub(super) fn serve(mut self, report: OwnedFd) {
+        self.report = Some(report);
         while self.status.exit.is_none() {
             self.turn(None);
         }
@@ -378,12 +390,18 @@ impl Server {
         }
         let _ = std::fs::remove_file(self.directory.join(SOCKET));
         self.listener = None;
+        if let (Some(report), Some(exit)) = (&self.report, &self.status.exit) {
+            // A daemon that has gone reads the file.
+            tell(report, &Report::Ended(exit.clone()));
+        }
         let reply = Reply::Status(self.status.clone());
         for client in &mut self.clients {
             if matches!(client.role, Role::Waiting) {
                 client.reply(&reply);
             }
         }
+        self.root = None;
+        self.report = None;
     }
 
     fn reap(&self) -> Option<i32> {

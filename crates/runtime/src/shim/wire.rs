@@ -94,7 +94,7 @@ impl Status {
     }
 }
 
-/// The one line that a shim writes about a start.
+/// What a shim tells whoever started it, each in a line: how the start went, and, where it stays, how the program ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Report {
@@ -112,6 +112,8 @@ pub enum Report {
     },
     /// It does not, and nothing is left of the attempt.
     Failed(Failure),
+    /// The program has ended; the same stands in the status file, written before.
+    Ended(Exit),
 }
 
 /// Why a start failed.
