@@ -122,6 +122,7 @@ impl Bench {
                 mount("/dev", MountKind::Dev, &[]),
                 mount("/sys", MountKind::new("sysfs"), &kernel),
                 mount("/sys/fs/cgroup", MountKind::Cgroup, &kernel),
+                mount("/dev/mqueue", MountKind::new("mqueue"), &quiet),
                 mount(
                     "/dev/shm",
                     MountKind::new("tmpfs"),

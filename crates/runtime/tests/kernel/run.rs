@@ -3,9 +3,12 @@
 use crate::bench::{bench, connect, shell, until};
 use runtime::Error;
 use runtime::setup::{Mount, MountKind, Namespace, Options, Root, Setup};
-use runtime::shim::wire::{FailureKind, Reply, Request, Status};
-use std::fs;
-use std::io::BufRead;
+use runtime::shim::wire::{FailureKind, Reply, Report, Request, Status};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::mount::{FsOpenFlags, fsconfig_create, fsconfig_set_string, fsopen};
+use std::fs::{self, File};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -196,4 +199,29 @@ fn a_small_init_reaps_orphans_passes_signals_on_and_ends_as_the_command() {
     let mut setup = bench.setup("initfoo", &["foo"]);
     setup.init = true;
     assert_eq!(failure(&bench, &setup).0, FailureKind::NotFound);
+}
+
+/// Mounts the container's root once more, detached, as one that does not share its writable layer: `EBUSY` while somebody has it.
+fn take_writable_layer(setup: &Setup) -> rustix::io::Result<()> {
+    let Root::Overlay { lower, upper, work, .. } = &setup.root else { panic!("not an overlay") };
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (name, path) in [("lowerdir", &lower[0]), ("upperdir", upper), ("workdir", work)] {
+        fsconfig_set_string(context.as_fd(), name, path.as_os_str())?;
+    }
+    fsconfig_set_string(context.as_fd(), "index", "on")?;
+    fsconfig_create(context.as_fd())
+}
+
+#[test]
+fn the_report_tells_of_the_end_and_closes_once_the_root_is_free() {
+    let Some(bench) = bench() else { return };
+    let setup = bench.setup("word", &["sleep", "1000"]);
+    let started = bench.start(&setup).unwrap();
+    assert_eq!(take_writable_layer(&setup), Err(Errno::BUSY));
+    assert_eq!(bench.ask(&setup.directory, &Request::Signal(9)), Reply::Ok(true));
+    let mut said = started.ending.read.clone();
+    File::from(started.ending.pipe.try_clone().unwrap()).read_to_end(&mut said).unwrap();
+    let Report::Ended(exit) = serde_json::from_slice(&said).unwrap() else { panic!("{said:?}") };
+    take_writable_layer(&setup).unwrap();
+    assert_eq!((exit.code, Some(exit)), (137, bench.wait(&setup, &started).exit));
 }

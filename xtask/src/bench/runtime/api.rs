@@ -79,13 +79,15 @@ fn both(engines: &mut [Engine], sleepers: &[String], network: &str, rounds: usiz
     Ok((lives, stages, execs))
 }
 
-/// What a user namespace costs: as the daemon does by default, beside the host's users.
+/// What a user namespace of its own costs a container's life.
 pub(super) fn users(engine: &mut Engine, rounds: usize, table: &mut Table) -> Result<()> {
     let host = [
-        ("as the daemon has it", json!({ "NetworkMode": "none" })),
-        ("the host's users", json!({ "NetworkMode": "none", "UsernsMode": "host" })),
+        ("none, the host's users", json!({ "NetworkMode": "none", "UsernsMode": "host" })),
+        ("none, users of its own", json!({ "NetworkMode": "none", "UsernsMode": "auto" })),
+        ("bridge, the host's users", json!({ "NetworkMode": "bridge", "UsernsMode": "host" })),
+        ("bridge, users of its own", json!({ "NetworkMode": "bridge", "UsernsMode": "auto" })),
     ];
-    let mut times = [Vec::new(), Vec::new()];
+    let mut times = [(); 4].map(|()| Vec::new());
     for round in 0..WARM_UP_ROUNDS + rounds {
         for ((_, host), times) in host.iter().zip(&mut times) {
             match life(engine, host) {
@@ -99,7 +101,7 @@ pub(super) fn users(engine: &mut Engine, rounds: usize, table: &mut Table) -> Re
         }
     }
     let lines = host.iter().map(|(name, _)| (*name).to_owned()).zip(times).collect();
-    table.add("create + start + wait + delete, by users", Unit::Milliseconds, None, lines);
+    table.add("create + start + wait + delete, by network and users", Unit::Milliseconds, None, lines);
     Ok(())
 }
 
