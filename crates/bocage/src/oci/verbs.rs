@@ -78,7 +78,7 @@ fn environment() -> Vec<String> {
 
 /// Says which capabilities of a configuration are passed over.
 fn warn_of_unknown(process: Option<&Process>) {
-    let unknown = runtime::bundle::convert::unknown_capabilities(process);
+    let unknown = runtime::bundle::process::unknown_capabilities(process);
     if !unknown.is_empty() {
         let names = unknown.join(" ");
         warn(Some(format!("ignoring unknown or unavailable capabilities: [{names}]")));

@@ -86,7 +86,7 @@ pub fn exec(host: &Host, store: &Store, what: &Exec<'_>) -> Result<Started, Erro
 
 fn process(from: &config::Process, record: &Record) -> Result<Process, Error> {
     let own = record.config.process.as_ref();
-    let mut process = convert::process(from, &record.config, "process")?;
+    let mut process = super::process::process(from, &record.config, "process")?;
     // What the container was created with is the rule for who is added, where they bring none of their own.
     if from.exec_cpu_affinity.is_none()
         && let Some(affinity) = own.and_then(|own| own.exec_cpu_affinity.as_ref())

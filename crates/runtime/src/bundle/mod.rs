@@ -10,7 +10,7 @@
 //! Nothing is resident: the container's process becomes the child of whoever called `create`, and what a verb needs to
 //! know it finds in the state, in the process and in the control group. A status is therefore never stored, only seen.
 //!
-//! - [`config`]: the file as it stands; [`convert`] and [`resources`]: what it means for us.
+//! - [`config`]: the file as it stands; [`convert`], [`process`](mod@process) and [`resources`]: what it means for us.
 //! - [`state`]: what is kept of a container and what is seen of it.
 //! - [`create`], [`exec`], [`control`]: the verbs.
 //! - [`features`]: what can be asked for.
@@ -24,6 +24,7 @@ pub mod create;
 pub mod exec;
 pub mod features;
 mod names;
+pub mod process;
 pub mod resources;
 pub mod state;
 

@@ -104,6 +104,7 @@ impl Bench {
         };
         let quiet = ["nosuid", "noexec", "nodev"];
         let kernel = ["nosuid", "noexec", "nodev", "ro"];
+        let shm = ["noexec", "nosuid", "nodev", "size=64m", "mode=1777"];
         let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect();
         Setup {
             id: id.to_owned(),
@@ -123,11 +124,7 @@ impl Bench {
                 mount("/sys", MountKind::new("sysfs"), &kernel),
                 mount("/sys/fs/cgroup", MountKind::Cgroup, &kernel),
                 mount("/dev/mqueue", MountKind::new("mqueue"), &quiet),
-                mount(
-                    "/dev/shm",
-                    MountKind::new("tmpfs"),
-                    &["noexec", "nosuid", "nodev", "size=64m", "mode=1777"],
-                ),
+                mount("/dev/shm", MountKind::new("tmpfs"), &shm),
             ],
             namespaces: Namespaces::default(),
             hostname: Some(id.to_owned()),
