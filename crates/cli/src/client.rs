@@ -4,6 +4,8 @@
 //! answer (see `start`).
 
 use crate::failure::{Failure, REFUSED};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -60,7 +62,8 @@ impl Address {
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
-type Body = BoxBody<Bytes, io::Error>;
+/// The body of a request.
+pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
 /// A daemon.
 #[derive(Clone, Debug)]
@@ -223,6 +226,18 @@ impl Client {
         Ok(Pieces { body: self.checked(response).await?.into_body() })
     }
 
+    /// What is at a path of a container, as the answer's head tells it; none where nothing is.
+    pub(crate) async fn path_stat(&self, path: &str) -> Result<Option<PathStat>, Failure> {
+        let response = self.exchange(Method::HEAD, path, empty(), false).await?;
+        if response.status() == hyper::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = self.checked(response).await?;
+        let header = response.headers().get("x-docker-container-path-stat");
+        let told = header.and_then(|value| serde_json::from_slice(&STANDARD.decode(value).ok()?).ok());
+        told.map(Some).ok_or_else(|| Failure::new("the daemon does not tell what is at the path"))
+    }
+
     /// Asks, and takes the connection over.
     pub(crate) async fn hijack(
         &self,
@@ -236,6 +251,16 @@ impl Client {
             |error| Failure::new(format!("take over the connection to {}: {error}", self.address.text()));
         Ok(Box::new(TokioIo::new(upgraded.map_err(broken)?)))
     }
+}
+
+/// What is at a path of a container.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct PathStat {
+    /// Go's `os.FileMode`.
+    pub(crate) mode: u32,
+    /// Where a link leads.
+    #[serde(default, rename = "linkTarget")]
+    pub(crate) link_target: String,
 }
 
 /// An answer that is read piece by piece.

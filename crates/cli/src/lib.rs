@@ -24,7 +24,7 @@ mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, image, list, node, run, show, stats};
+use commands::{container, demo, files, image, list, node, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -257,6 +257,9 @@ async fn execute(
         "logs" => show::logs(client, parsed).await,
         "stats" => stats::stats(client, parsed).await,
         "load" => image::load(client, parsed).await,
+        "cp" => files::copy(client, parsed).await,
+        "diff" => files::diff(client, parsed).await,
+        "export" => files::export(client, parsed).await,
         "save" => image::save(client, parsed).await,
         "import" => image::import(client, parsed).await,
         "tag" => image::tag(client, parsed).await,

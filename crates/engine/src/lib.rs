@@ -26,6 +26,7 @@ mod doors;
 mod edge;
 mod events;
 mod exec;
+mod files;
 mod logs;
 mod machine;
 mod network;

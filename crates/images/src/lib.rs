@@ -22,6 +22,7 @@
 //! Start at [`Images::load`].
 
 mod change;
+mod compare;
 mod config;
 mod contents;
 mod error;
@@ -31,6 +32,7 @@ mod home;
 mod import;
 mod intake;
 mod load;
+mod pack;
 mod packing;
 mod place;
 mod records;
@@ -46,15 +48,18 @@ mod tarwrite;
 mod unpack;
 
 pub use change::Change;
+pub use compare::{Difference, compare};
 pub use config::{Empty, ImageConfig};
 pub use error::{Conflict, Error, ErrorKind, Result};
 pub use find::{History, Image, ImageSummary};
 pub use import::{Piece, Platform};
 pub use load::{Loaded, Progress};
+pub use pack::{Kind as Packed, Owners, pack, pack_one};
 pub use reference::{BadReference, Reference};
 pub use remove::{ContainerUse, Lease, Removed};
 pub use save::Saving;
 pub use tarball::TarError;
+pub use unpack::{FilesManner, put};
 
 use base::Clock;
 use home::Home;

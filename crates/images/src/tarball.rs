@@ -72,6 +72,25 @@ pub(crate) struct Entry {
     pub(crate) sparse: Option<Sparse>,
 }
 
+impl Entry {
+    /// An entry of which nothing more is known.
+    pub(crate) fn new(path: &[u8], kind: Kind) -> Entry {
+        Entry {
+            path: path.to_vec(),
+            link: Vec::new(),
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: (0, 0),
+            device: (0, 0),
+            xattrs: Vec::new(),
+            sparse: None,
+        }
+    }
+}
+
 /// Key and value of a PAX record, or name and value of an attribute.
 type Record = (Vec<u8>, Vec<u8>);
 

@@ -1,4 +1,4 @@
-//! Unpacks a layer's archive into a directory that overlayfs can stack.
+//! Unpacks a layer's archive into a directory that overlayfs can stack, and any archive into a container.
 //!
 //! ```text
 //!  entry -> path without "." and ".."  -> its parent, opened inside the root -> made there, by name, never through a link
@@ -46,10 +46,55 @@ const OVERLAY_OPAQUE: &str = "trusted.overlay.opaque";
 /// Attributes by which overlayfs steers itself.
 const OVERLAY_ATTRIBUTES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
+/// What an archive is taken for.
+enum Manner {
+    /// A layer: its names that take something away are told to overlayfs.
+    Layer,
+    /// Files as they are, for a directory of a container.
+    Files(FilesManner),
+}
+
+/// How files are put into a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilesManner {
+    /// The directory they are put into, by its path from the root.
+    pub beneath: PathBuf,
+    /// A directory does not take the place of something else, nor the other way round.
+    pub keep_kinds: bool,
+    /// Who owns all of it, user and group; none for what the archive says.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// Unpacks the archive into `root`, an empty directory, and reads it to its end. Returns the bytes of its files.
 pub(crate) fn unpack(archive: impl Read, root: &Path) -> Result<u64> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    let opened = fs::open(root, flags, Mode::empty()).map_err(io::Error::from).map_err(Error::write(root))?;
+    fs::fchmod(&opened, Mode::from_raw_mode(PARENT_MODE))
+        .map_err(io::Error::from)
+        .map_err(Error::write(root))?;
+    apply_all(archive, Applier::new(opened, root, Manner::Layer)?)
+}
+
+/// Unpacks an archive, plain or packed, beneath a directory of a tree. Links are followed inside the tree.
+///
+/// # Errors
+/// As [`Images::load`](crate::Images::load). What was unpacked by then stays.
+pub fn put(archive: &mut dyn Read, root: BorrowedFd<'_>, manner: FilesManner) -> Result<()> {
+    let failed = |error: Errno| Error::write(&manner.beneath)(error.into());
+    let opened = crate::pack::reopened(root).map_err(failed)?;
+    let place = Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string());
+    let head = crate::packing::read_head(archive).map_err(Error::ReadArchive)?;
+    if head.is_empty() {
+        return Err(Error::Truncated);
+    }
+    let packing = crate::packing::packing_of(&head, "the archive")?;
+    let whole =
+        crate::packing::plain(packing, io::Cursor::new(head).chain(archive)).map_err(Error::ReadArchive)?;
+    apply_all(whole, Applier::new(opened, &place, Manner::Files(manner))?).map(drop)
+}
+
+fn apply_all(archive: impl Read, mut applier: Applier) -> Result<u64> {
     let mut tar = TarReader::new(archive);
-    let mut applier = Applier::new(root)?;
     let mut entries = 0;
     while let Some(entry) = tar.next()? {
         entries += 1;
@@ -71,6 +116,7 @@ struct Finished {
 
 struct Applier {
     root: OwnedFd,
+    manner: Manner,
     room: Room,
     /// The parent of the last entry: most entries have the same one.
     last_parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
@@ -99,16 +145,11 @@ impl From<io::Error> for Trouble {
 }
 
 impl Applier {
-    fn new(root: &Path) -> Result<Applier> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let opened =
-            fs::open(root, flags, Mode::empty()).map_err(io::Error::from).map_err(Error::write(root))?;
-        fs::fchmod(&opened, Mode::from_raw_mode(PARENT_MODE))
-            .map_err(io::Error::from)
-            .map_err(Error::write(root))?;
+    fn new(root: OwnedFd, path: &Path, manner: Manner) -> Result<Applier> {
         Ok(Applier {
-            root: opened,
-            room: Room::of(root).map_err(Error::write(root))?,
+            root,
+            manner,
+            room: Room::of(path).map_err(Error::write(path))?,
             last_parent: None,
             directories: Vec::new(),
             bytes: 0,
@@ -128,7 +169,18 @@ impl Applier {
     }
 
     fn try_apply<R: Read>(&mut self, entry: &Entry, tar: &mut TarReader<R>) -> Result<(), Trouble> {
-        let path = inside(&entry.path)?;
+        let mut path = inside(&entry.path)?;
+        let (mut owned, mut entry) = (None, entry);
+        if let Manner::Files(manner) = &self.manner {
+            if path.is_empty() {
+                // The directory itself is there, and stays as it is.
+                return Ok(());
+            }
+            path = inside(&[manner.beneath.as_os_str().as_bytes(), b"/", &path].concat())?;
+            if let Some((uid, gid)) = manner.owner {
+                entry = owned.insert(Entry { uid, gid, ..entry.clone() });
+            }
+        }
         let Some((parent_path, name)) = split(&path) else {
             // The root itself: only its looks can be set.
             if entry.kind != Kind::Directory {
@@ -140,8 +192,14 @@ impl Applier {
             return Ok(());
         };
         let parent = self.parent(parent_path)?;
-        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
-            return whiteout(&parent, name, hidden);
+        match &self.manner {
+            Manner::Layer => {
+                if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+                    return whiteout(&parent, name, hidden);
+                }
+            }
+            Manner::Files(manner) if manner.keep_kinds => keeps_kind(&parent, name, entry.kind)?,
+            Manner::Files(_) => {}
         }
         match entry.kind {
             Kind::File => self.file(&parent, name, entry, tar),
@@ -228,7 +286,10 @@ impl Applier {
     }
 
     fn hardlink(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Trouble> {
-        let target = inside(&entry.link)?;
+        let mut target = inside(&entry.link)?;
+        if let Manner::Files(manner) = &self.manner {
+            target = inside(&[manner.beneath.as_os_str().as_bytes(), b"/", &target].concat())?;
+        }
         let Some((target_parent, target_name)) = split(&target) else {
             return Err(Trouble::Refused("it is a hard link to the root of the layer"));
         };
@@ -298,7 +359,10 @@ impl Applier {
     fn existing(&self, path: &[u8]) -> Result<OwnedFd, Trouble> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        if let Manner::Layer = self.manner {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
         loop {
             match fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
                 // A rename elsewhere on the machine came in between.
@@ -346,6 +410,19 @@ impl Applier {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Refuses what would put a directory in the place of something else, or something else in the place of a directory.
+fn keeps_kind(parent: &OwnedFd, name: &[u8], kind: Kind) -> Result<(), Trouble> {
+    let there = match fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    match (FileType::from_raw_mode(there.st_mode) == FileType::Directory, kind == Kind::Directory) {
+        (true, false) => Err(Trouble::Refused("it would take the place of a directory")),
+        (false, true) => Err(Trouble::Refused("a directory would take the place of something else")),
+        _ => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@
 mod control;
 mod error;
 mod events;
+mod files;
 mod image;
 mod node;
 mod system;
@@ -20,6 +21,7 @@ pub use control::{
 };
 pub use error::{Error, Kind};
 pub use events::{Actor, Event, EventKind};
+pub use files::{Archive, Difference, PathStat, PutOptions};
 pub use image::{
     Change, History, Image, ImageDetail, ImageSource, Images, ImportRequest, LoadProgress, Loaded, Removed,
 };

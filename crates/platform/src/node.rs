@@ -1,6 +1,6 @@
 //! The Node door: work on a container that is there.
 
-use crate::Answer;
+use crate::{Answer, Archive, Difference, PathStat, PutOptions};
 use base::Time;
 use bytes::Bytes;
 use model::ExecId;
@@ -240,6 +240,27 @@ pub trait Node: Send + Sync {
 
     /// Where the time of a container's last start went, by its whole id; only where its label [`TIMED_LABEL`] asked for it.
     fn timings<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Timing>>;
+
+    /// What differs from its image, in the order of the paths.
+    fn differences<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(Difference, String)>>;
+
+    /// Everything that it sees, but what is mounted in it.
+    fn export<'a>(&'a self, name: &'a str) -> Answer<'a, Archive>;
+
+    /// What is at a path. A slash at its end follows a link there.
+    fn path_stat<'a>(&'a self, name: &'a str, path: &'a str) -> Answer<'a, PathStat>;
+
+    /// What is at a path, with all that is in it: named in the archive by the path's last part.
+    fn copy_out<'a>(&'a self, name: &'a str, path: &'a str) -> Answer<'a, (PathStat, Archive)>;
+
+    /// Unpacks an archive, plain or packed, in a directory that is there.
+    fn copy_in<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a str,
+        options: PutOptions,
+        archive: Archive,
+    ) -> Answer<'a, ()>;
 
     /// What is known of it. `No such exec instance: x` otherwise.
     fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState>;

@@ -10,7 +10,7 @@
 //! - [`start`] and [`exec`]: the library's two doors; both block until the program runs or has failed to.
 //! - [`shim`]: the small program; its own process, so that a container survives the daemon.
 //! - [`bundle`]: a runtime for OCI bundles, on the same steps.
-//! - [`cgroup`], [`log`]: what is asked of a container while it runs and after.
+//! - [`cgroup`], [`log`], [`view`]: what is asked of a container while it runs and after.
 //!
 //! Synchronous, single-threaded where it forks, no asynchronous runtime. `unsafe` is in `sys`.
 
@@ -24,6 +24,7 @@ pub mod setup;
 pub mod shim;
 mod start;
 pub mod timings;
+pub mod view;
 
 pub use isolate::talk as message;
 pub use start::{Ending, Error, Host, Shim, ShimProgram, Started, exec, start};

@@ -10,6 +10,7 @@ mod archives;
 mod bundles;
 mod demo;
 mod escapes;
+mod files;
 mod formats;
 mod images;
 mod isolation;

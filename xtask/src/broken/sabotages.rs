@@ -165,6 +165,7 @@ pub(super) const SABOTAGES: &[Sabotage] = &[
         tests: &[
             black_box("escapes::files::links_of_an_image_lead_nowhere"),
             black_box("escapes::files::names_that_are_exchanged_while_a_neighbour_starts_lead_nowhere"),
+            black_box("escapes::files::a_copy_never_leaves_the_container"),
         ],
         why: "a link of the image decides where on the host a volume is mounted and folders are made",
     },

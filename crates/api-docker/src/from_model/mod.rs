@@ -62,6 +62,22 @@ pub(crate) fn inspect(container: &Container, networks: &Networks) -> ContainerIn
     }
 }
 
+/// Kind and permission bits as Go's `os.FileMode` has them.
+pub(crate) fn go_file_mode(mode: u32) -> u32 {
+    let kind = match mode & 0o170_000 {
+        0o040_000 => 1 << 31,
+        0o120_000 => 1 << 27,
+        0o060_000 => 1 << 26,
+        0o010_000 => 1 << 25,
+        0o140_000 => 1 << 24,
+        0o020_000 => 1 << 26 | 1 << 21,
+        _ => 0,
+    };
+    let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
+    let special = special.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, go)| go).sum::<u32>();
+    kind | special | mode & 0o777
+}
+
 /// Bytes as the API counts them.
 pub(crate) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)

@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod list;
 pub(crate) mod logs;

@@ -2,9 +2,7 @@
 
 use super::create::{CREATE_BODY, EXEC_BODY, UPDATE_BODY};
 use super::{Operation, Way, done, ignored, not_yet, operation, refused};
-use crate::handle::{attach, container, exec, list, logs, stats};
-
-const NO_ARCHIVE: &str = "files cannot be copied in or out yet; mount a directory with -v";
+use crate::handle::{attach, container, exec, files, list, logs, stats};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation(
@@ -52,8 +50,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
             done("details"),
         ],
     ),
-    not_yet("ContainerChanges", "GET", "/containers/{id}/changes", "the writable layer is not compared yet"),
-    not_yet("ContainerExport", "GET", "/containers/{id}/export", NO_ARCHIVE),
+    operation(
+        "ContainerChanges",
+        "GET",
+        "/containers/{id}/changes",
+        |call| Box::pin(files::changes(call)),
+        &[],
+    ),
+    operation("ContainerExport", "GET", "/containers/{id}/export", |call| Box::pin(files::export(call)), &[]),
     operation(
         "ContainerStats",
         "GET",
@@ -156,9 +160,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         |call| Box::pin(container::delete(call)),
         &[done("v"), done("force"), refused("link", "there are no links between containers")],
     ),
-    not_yet("ContainerArchiveInfo", "HEAD", "/containers/{id}/archive", NO_ARCHIVE),
-    not_yet("ContainerArchive", "GET", "/containers/{id}/archive", NO_ARCHIVE),
-    not_yet("PutContainerArchive", "PUT", "/containers/{id}/archive", NO_ARCHIVE),
+    operation(
+        "ContainerArchiveInfo",
+        "HEAD",
+        "/containers/{id}/archive",
+        |call| Box::pin(files::archive_info(call)),
+        &[done("path")],
+    ),
+    operation(
+        "ContainerArchive",
+        "GET",
+        "/containers/{id}/archive",
+        |call| Box::pin(files::archive(call)),
+        &[done("path")],
+    ),
+    operation(
+        "PutContainerArchive",
+        "PUT",
+        "/containers/{id}/archive",
+        |call| Box::pin(files::put_archive(call)),
+        &[done("path"), done("noOverwriteDirNonDir"), done("copyUIDGID")],
+    ),
     operation(
         "ContainerPrune",
         "POST",

@@ -12,6 +12,7 @@
 pub mod config;
 pub mod container;
 pub mod exec;
+pub mod files;
 pub mod host_config;
 pub mod image;
 pub mod network;
@@ -25,6 +26,7 @@ pub use container::{
     PruneAnswer, TopAnswer, UpdateAnswer, UpdateRequest, WaitAnswer, WaitError,
 };
 pub use exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdAnswer};
+pub use files::{ContainerPathStat, FilesystemChange};
 pub use host_config::{
     BindOptions, DeviceMapping, DeviceRequest, HostConfig, LogConfig, MountSpec, PortBinding, RestartPolicy,
     ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,

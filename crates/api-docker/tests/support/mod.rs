@@ -268,6 +268,34 @@ impl platform::Node for Node {
     fn timings<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<platform::Timing>> {
         ready(Ok(vec![platform::Timing { step: "clone".into(), ns: 1500 }]))
     }
+    fn differences<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(platform::Difference, String)>> {
+        ready(self.known(name).map(|()| vec![(platform::Difference::Added, "/new".into())]))
+    }
+    fn export<'a>(&'a self, name: &'a str) -> Answer<'a, platform::Archive> {
+        ready(self.known(name).map(|()| Box::new(&b"tar"[..]) as platform::Archive))
+    }
+    fn path_stat<'a>(&'a self, name: &'a str, path: &'a str) -> Answer<'a, platform::PathStat> {
+        self.ask(format!("stat {path}"));
+        ready(self.known(name).map(|()| path_stat()))
+    }
+    fn copy_out<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a str,
+    ) -> Answer<'a, (platform::PathStat, platform::Archive)> {
+        self.ask(format!("copy out {path}"));
+        ready(self.known(name).map(|()| (path_stat(), Box::new(&b"tar"[..]) as platform::Archive)))
+    }
+    fn copy_in<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a str,
+        options: platform::PutOptions,
+        _: platform::Archive,
+    ) -> Answer<'a, ()> {
+        self.ask(format!("copy in {path} {options:?}"));
+        ready(self.known(name))
+    }
     fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState> {
         if id != EXEC {
             return ready(Err(Error::not_found(format!("No such exec instance: {id}"))));
@@ -286,6 +314,16 @@ impl platform::Node for Node {
             exit_code: *self.exec_exit.lock().unwrap(),
             pid: 0,
         }))
+    }
+}
+
+fn path_stat() -> platform::PathStat {
+    platform::PathStat {
+        name: "link".into(),
+        size: 3,
+        mode: 0o120_777,
+        modified: Time::from_unix_seconds(1_600_000_000),
+        link_target: "/bin".into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Images: archives in and out, names, removal.
 
 use super::each;
-use crate::client::{Client, Values, escape, query, source};
+use crate::client::{Client, Pieces, Values, escape, query, source};
 use crate::failure::Failure;
 use crate::format::human;
 use crate::table::Parsed;
@@ -69,13 +69,22 @@ async fn told(mut values: Values) -> Result<(), Failure> {
 pub(crate) async fn save(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let names = parsed.operands();
     let query = names.iter().map(|name| format!("names={}", escape(name))).collect::<Vec<_>>().join("&");
-    let output = parsed.get("output");
-    if output.is_none() && terminal::is_output() {
-        return Err(
-            Failure::new("cowardly refusing to save to a terminal").with_hint("use -o FILE, or a pipe")
-        );
+    not_to_a_terminal(parsed.get("output"), "save")?;
+    let pieces = client.stream(Method::GET, &format!("/images/get?{query}"), None).await?;
+    write_archive(pieces, parsed.get("output")).await
+}
+
+/// Refuses to show an archive to a person.
+pub(super) fn not_to_a_terminal(output: Option<&str>, verb: &str) -> Result<(), Failure> {
+    if output.is_some() || !terminal::is_output() {
+        return Ok(());
     }
-    let mut pieces = client.stream(Method::GET, &format!("/images/get?{query}"), None).await?;
+    let failure = Failure::new(format!("cowardly refusing to {verb} to a terminal"));
+    Err(failure.with_hint("use -o FILE, or a pipe"))
+}
+
+/// Writes what comes to a file, or to standard output.
+pub(super) async fn write_archive(mut pieces: Pieces, output: Option<&str>) -> Result<(), Failure> {
     let Some(path) = output else {
         while let Some(piece) = pieces.next().await? {
             printer::raw(&piece);

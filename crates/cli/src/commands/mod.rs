@@ -2,6 +2,7 @@
 
 pub(crate) mod container;
 pub(crate) mod demo;
+pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod list;
 pub(crate) mod node;

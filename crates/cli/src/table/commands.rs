@@ -238,6 +238,47 @@ pub(crate) const COMMANDS: &[Entry] = &[
         &[]
     ),
     entry!(
+        "cp",
+        &["container cp"],
+        CONTAINERS,
+        "Copy files out of a container, or into one",
+        Operands::These(&["SOURCE", "DESTINATION"]),
+        &[group(
+            FLAGS,
+            &[
+                flag("archive", Some('a'), Nothing, "Keep owners; in a container, its user owns all"),
+                flag("follow-link", Some('L'), Nothing, "Copy what a link at the source's end leads to"),
+                flag("quiet", Some('q'), Nothing, "Show no progress"),
+            ]
+        )],
+        &[
+            "bocage cp web:/etc/nginx/nginx.conf .",
+            "bocage cp site/. web:/srv",
+            "bocage cp web:/var/log - | tar t"
+        ]
+    ),
+    entry!(
+        "diff",
+        &["container diff"],
+        CONTAINERS,
+        "Show which files of a container differ from its image",
+        JUST_ONE,
+        &[],
+        &["bocage diff web   # C changed, A added, D removed"]
+    ),
+    entry!(
+        "export",
+        &["container export"],
+        CONTAINERS,
+        "Write a container's files as an archive",
+        JUST_ONE,
+        &[group(
+            FLAGS,
+            &[flag("output", Some('o'), One("FILE"), "Write this file instead of standard output")]
+        )],
+        &["bocage export web -o web.tar"]
+    ),
+    entry!(
         "rename",
         &["container rename"],
         CONTAINERS,

@@ -80,6 +80,10 @@ pub(crate) enum Request {
         options: RemoveOptions,
         reply: Reply<()>,
     },
+    /// Its files are about to be changed from outside: one that rests does not start until the answer is dropped.
+    Hold {
+        reply: Reply<oneshot::Sender<()>>,
+    },
     Attach {
         streams: Streams,
         reply: Reply<UnixStream>,
@@ -298,6 +302,13 @@ impl Task {
                 let _ = reply.send(answer);
             }
             Request::Remove { options, reply } => self.asked_to_remove(options, reply).await,
+            Request::Hold { reply } => {
+                self.wait_for_root().await;
+                let (held, free) = oneshot::channel();
+                if reply.send(Ok(held)).is_ok() && !matches!(self.state, State::Live(_)) {
+                    let _ = free.await;
+                }
+            }
             Request::Attach { streams, reply } => {
                 let answer = self.attach(streams).await;
                 let _ = reply.send(answer);
@@ -375,10 +386,7 @@ impl Task {
     async fn start(&mut self) -> Result<(), Error> {
         self.state = State::Resting;
         let clients = std::mem::take(&mut self.clients);
-        if let Some(released) = self.released.take() {
-            // Longer than that, and the new root is mounted over the same files all the same, as nobody uses the old one.
-            let _ = tokio::time::timeout(RELEASE_WAIT_MAX, released).await;
-        }
+        self.wait_for_root().await;
         match start::start(&self.shared, &self.intent, clients).await {
             Ok(started) => {
                 self.observed.phase = Phase::Running { pid: started.pid };
@@ -399,6 +407,14 @@ impl Task {
                 self.publish();
                 Err(failure.error)
             }
+        }
+    }
+
+    /// Waits until nobody has the writable layer mounted any more.
+    async fn wait_for_root(&mut self) {
+        if let Some(released) = self.released.take() {
+            // Longer than that, and it is mounted a second time all the same, as nobody uses the old root.
+            let _ = tokio::time::timeout(RELEASE_WAIT_MAX, released).await;
         }
     }
 

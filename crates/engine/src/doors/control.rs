@@ -13,7 +13,7 @@ use platform::{
 use tokio::sync::{broadcast, oneshot};
 
 /// Asks a container's task for something and waits for its answer.
-pub(super) async fn ask<T>(handle: &Handle, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
+pub(crate) async fn ask<T>(handle: &Handle, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
     let gone = || Error::not_found("No such container: it was removed in the meantime");
     let (reply, answer) = oneshot::channel();
     handle.mailbox.send(make(reply)).await.map_err(|_| gone())?;

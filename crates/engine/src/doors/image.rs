@@ -83,9 +83,9 @@ pub(super) fn demo(shared: &Shared) -> Result<String, Error> {
 }
 
 /// Reads an asynchronous source on a thread that may block.
-struct Bridge {
-    source: ImageSource,
-    runtime: tokio::runtime::Handle,
+pub(crate) struct Bridge {
+    pub(crate) source: ImageSource,
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 impl Read for Bridge {
@@ -95,7 +95,7 @@ impl Read for Bridge {
 }
 
 /// Hands what is written to whoever reads the other end, in pieces.
-struct Pieces {
+pub(crate) struct Pieces {
     sender: mpsc::Sender<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
 }
@@ -116,6 +116,21 @@ impl Write for Pieces {
         let piece = std::mem::take(&mut self.piece);
         self.sender.blocking_send(Ok(piece)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
+}
+
+/// Runs `write` on a thread that may block, and gives what it writes to whoever reads. An error of its own ends the reading.
+pub(crate) fn written(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Box<dyn AsyncRead + Send + Unpin> {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    tokio::task::spawn_blocking(move || {
+        let mut pieces = Pieces { sender: sender.clone(), piece: Vec::with_capacity(PIECE_BYTES) };
+        if let Err(error) = write(&mut pieces).and_then(|()| pieces.flush()) {
+            // A client that went away hears nothing of it any more.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    Box::new(Archive { receiver, piece: Vec::new(), used: 0 })
 }
 
 /// The reading end of [`Pieces`].

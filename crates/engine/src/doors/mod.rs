@@ -2,7 +2,8 @@
 
 mod control;
 mod image;
-pub(crate) use image::{defaults, image_bytes, image_error};
+pub(crate) use control::ask;
+pub(crate) use image::{Bridge, defaults, image_bytes, image_error, written};
 mod node;
 mod system;
 

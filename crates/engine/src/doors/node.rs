@@ -3,11 +3,11 @@
 use super::control::ask;
 use super::{Door, blocking, to_the_end};
 use crate::container::Request;
-use crate::{exec, logs, stats, top};
+use crate::{exec, files, logs, stats, top};
 use model::{ExecId, Phase};
 use platform::{
-    Answer, AttachRequest, Error, ExecRequest, ExecState, LogLine, LogRequest, LogStream, Node, ProcessTable,
-    Stats, Stream, Streams, Timing,
+    Answer, Archive, AttachRequest, Difference, Error, ExecRequest, ExecState, LogLine, LogRequest,
+    LogStream, Node, PathStat, ProcessTable, PutOptions, Stats, Stream, Streams, Timing,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -100,6 +100,32 @@ impl Node for Door {
 
     fn timings<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Timing>> {
         Box::pin(async move { self.0.timings.of(id) })
+    }
+
+    fn differences<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<(Difference, String)>> {
+        Box::pin(files::differences(&self.0, name))
+    }
+
+    fn export<'a>(&'a self, name: &'a str) -> Answer<'a, Archive> {
+        Box::pin(files::export(&self.0, name))
+    }
+
+    fn path_stat<'a>(&'a self, name: &'a str, path: &'a str) -> Answer<'a, PathStat> {
+        Box::pin(files::path_stat(&self.0, name, path))
+    }
+
+    fn copy_out<'a>(&'a self, name: &'a str, path: &'a str) -> Answer<'a, (PathStat, Archive)> {
+        Box::pin(files::copy_out(&self.0, name, path))
+    }
+
+    fn copy_in<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a str,
+        options: PutOptions,
+        archive: Archive,
+    ) -> Answer<'a, ()> {
+        Box::pin(files::copy_in(&self.0, name, path, options, archive))
     }
 
     fn exec_inspect<'a>(&'a self, id: &'a str) -> Answer<'a, ExecState> {

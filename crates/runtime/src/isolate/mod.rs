@@ -29,14 +29,14 @@ mod host;
 mod identity;
 mod mapping;
 mod mounts;
-mod paths;
+pub(crate) mod paths;
 mod program;
 mod root;
 mod sources;
 mod streams;
 mod table;
 pub mod talk;
-mod users;
+pub(crate) mod users;
 
 pub(crate) use capabilities::{NAMES as CAPABILITIES, is_capability};
 pub(crate) use dev::{Node, host_nodes, rules};

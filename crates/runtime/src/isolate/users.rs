@@ -59,7 +59,7 @@ fn groups(group: &str) -> impl Iterator<Item = Group<'_>> {
 ///
 /// A user known by its number alone needs no entry. Where no group is given, the user's own is taken, and with it all
 /// groups that list the user as a member.
-pub(super) fn find(passwd: &str, group: &str, user: &str, besides: &[String]) -> Result<Identity, Problem> {
+pub(crate) fn find(passwd: &str, group: &str, user: &str, besides: &[String]) -> Result<Identity, Problem> {
     let (user_word, group_word) = user.split_once(':').unwrap_or((user, ""));
     let number = id(user_word)?;
     let wanted = if user_word.is_empty() { Some(0) } else { number };

@@ -1,0 +1,302 @@
+//! Files of containers: looked at, taken out, put in, compared with the image.
+//!
+//! A container that runs is seen as it sees itself, with all that is mounted in it; one that rests is put together for the
+//! moment, by its layers and what would be mounted. Paths are resolved inside of that, by the kernel (`runtime::view`): a link
+//! that a container makes or exchanges leads nowhere else.
+
+use crate::Shared;
+use crate::container::Request;
+use crate::doors::{Bridge, ask, blocking, written};
+use crate::registry::Snapshot;
+use base::Time;
+use images::{FilesManner, Owners, Packed};
+use model::Phase;
+use model::container::{ContainerSpec, MountSource};
+use platform::{Archive, Difference, Error, PathStat, PutOptions};
+use runtime::view::{Bind, Layers, View};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat};
+use rustix::io::Errno;
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+fn failed(what: &str, error: impl std::fmt::Display) -> Error {
+    Error::failed(format!("{what}: {error}"))
+}
+
+/// What differs from the image.
+pub(crate) async fn differences(
+    shared: &Arc<Shared>,
+    name: &str,
+) -> Result<Vec<(Difference, String)>, Error> {
+    let (_, handle) = shared.registry.find(name)?;
+    let (shared, snapshot) = (Arc::clone(shared), handle.snapshot());
+    blocking(move || {
+        let upper = shared.roots.container(snapshot.intent.id).upper();
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let upper = rustix::fs::open(&upper, flags, rustix::fs::Mode::empty())
+            .map_err(|error| failed("open the writable layer", error))?;
+        let lower = lower(&shared, &snapshot)?;
+        let below = View::of_layers(Layers { lower: &lower, upper: None }, &[])
+            .map_err(|error| failed("put the image's layers together", error))?;
+        let found = images::compare(upper.as_fd(), below.root())
+            .map_err(|error| failed("compare the writable layer with the image", error))?;
+        let told = |(difference, path): (images::Difference, PathBuf)| {
+            let difference = match difference {
+                images::Difference::Changed => Difference::Changed,
+                images::Difference::Added => Difference::Added,
+                images::Difference::Removed => Difference::Removed,
+            };
+            (difference, path.to_string_lossy().into_owned())
+        };
+        Ok(found.into_iter().map(told).collect())
+    })
+    .await
+}
+
+/// Everything that a container sees, but what is mounted in it.
+pub(crate) async fn export(shared: &Arc<Shared>, name: &str) -> Result<Archive, Error> {
+    let (_, handle) = shared.registry.find(name)?;
+    let (shared, snapshot) = (Arc::clone(shared), handle.snapshot());
+    let view = blocking(move || {
+        let lower = with_writable(&shared, &snapshot)?;
+        View::of_layers(Layers { lower: &lower, upper: None }, &[])
+            .map_err(|error| failed("put the container's layers together", error))
+    })
+    .await?;
+    Ok(written(move |out| {
+        let top = view.find(Path::new("/"), OFlags::DIRECTORY | OFlags::RDONLY)?;
+        images::pack(top.as_fd(), Packed::Files, out)
+    }))
+}
+
+/// What is at a path.
+pub(crate) async fn path_stat(shared: &Arc<Shared>, name: &str, path: &str) -> Result<PathStat, Error> {
+    Ok(look(shared, name, path).await?.told())
+}
+
+/// What is at a path, with all that is in it.
+pub(crate) async fn copy_out(
+    shared: &Arc<Shared>,
+    name: &str,
+    path: &str,
+) -> Result<(PathStat, Archive), Error> {
+    let place = look(shared, name, path).await?;
+    let told = place.told();
+    let archive = written(move |out| {
+        let called = place.called.as_bytes();
+        images::pack_one(place.directory.as_fd(), &place.name, called, place.owners, out)
+    });
+    Ok((told, archive))
+}
+
+/// Unpacks an archive in a directory.
+pub(crate) async fn copy_in(
+    shared: &Arc<Shared>,
+    name: &str,
+    path: &str,
+    options: PutOptions,
+    archive: Archive,
+) -> Result<(), Error> {
+    let (_, handle) = shared.registry.find(name)?;
+    // One that rests does so until all is in its place: its writable layer is mounted here meanwhile.
+    let held = ask(&handle, |reply| Request::Hold { reply }).await?;
+    let (shared, snapshot) = (Arc::clone(shared), handle.snapshot());
+    let (name, path) = (name.to_owned(), path.to_owned());
+    let runtime = tokio::runtime::Handle::current();
+    blocking(move || {
+        let view = writable_view(&shared, &snapshot)?;
+        let (beneath, _) = cleaned(&path);
+        may_be_written(&snapshot.intent.spec, &beneath)?;
+        match view.find(&beneath, OFlags::DIRECTORY | OFlags::PATH) {
+            Ok(_) => {}
+            Err(error) => {
+                return Err(match Errno::from_io_error(&error) {
+                    Some(Errno::NOENT) => {
+                        Error::not_found(format!("Could not find the file {path} in container {name}"))
+                    }
+                    Some(Errno::NOTDIR) => Error::invalid("extraction point is not a directory"),
+                    _ => failed(&format!("open {path} in container {name}"), error),
+                });
+            }
+        }
+        let owner = options.own_by_user.then(|| view.owner(&snapshot.intent.spec.user)).transpose();
+        let owner = owner.map_err(|error| Error::invalid(error.to_string()))?;
+        let manner = FilesManner { beneath, keep_kinds: options.keep_kinds, owner };
+        let mut source = Bridge { source: archive, runtime };
+        images::put(&mut source, view.root(), manner).map_err(|error| crate::doors::image_error(&error))?;
+        drop(view);
+        drop(held);
+        Ok(())
+    })
+    .await
+}
+
+/// What a container sees, to be written to.
+fn writable_view(shared: &Shared, snapshot: &Snapshot) -> Result<View, Error> {
+    if let Phase::Running { pid } | Phase::Paused { pid } = snapshot.observed.phase {
+        let pid = u32::try_from(pid).unwrap_or_default();
+        if !id_map(pid, "uid_map").is_empty() {
+            return Err(Error::not_supported(
+                "files are not copied into a running container that has users of its own: stop it first",
+            ));
+        }
+        return View::of_process(pid).map_err(|error| failed("open the container's root", error));
+    }
+    let (lower, files) = (lower(shared, snapshot)?, shared.roots.container(snapshot.intent.id));
+    let (upper, work) = (files.upper(), files.work());
+    let layers = Layers { lower: &lower, upper: Some((&upper, &work)) };
+    View::of_layers(layers, &binds(shared, &snapshot.intent.spec))
+        .map_err(|error| failed("put the container's layers together", error))
+}
+
+/// Refuses what the container itself could not write either.
+fn may_be_written(spec: &ContainerSpec, path: &Path) -> Result<(), Error> {
+    let holds = |mount: &&model::container::Mount| path.starts_with(&mount.target);
+    let deepest = spec.mounts.iter().filter(holds).max_by_key(|mount| mount.target.len());
+    match deepest {
+        Some(mount) if mount.read_only => Err(Error::invalid("mounted volume is marked read-only")),
+        None if spec.read_only => Err(Error::invalid("container rootfs is marked read-only")),
+        _ => Ok(()),
+    }
+}
+
+/// The image's layers, and beneath them what every container has.
+fn lower(shared: &Shared, snapshot: &Snapshot) -> Result<Vec<PathBuf>, Error> {
+    let layers = shared.images.rootfs(&snapshot.intent.image);
+    let mut layers = layers.map_err(|error| crate::doors::image_error(&error))?;
+    layers.push(shared.roots.skeleton());
+    Ok(layers)
+}
+
+/// The same beneath the writable layer, which is only read.
+fn with_writable(shared: &Shared, snapshot: &Snapshot) -> Result<Vec<PathBuf>, Error> {
+    let mut layers = lower(shared, snapshot)?;
+    layers.insert(0, shared.roots.container(snapshot.intent.id).upper());
+    Ok(layers)
+}
+
+/// What would be mounted in a container that rests.
+fn binds(shared: &Shared, spec: &ContainerSpec) -> Vec<Bind> {
+    let bind = |mount: &model::container::Mount| {
+        let source = match &mount.source {
+            MountSource::Bind { path, .. } => PathBuf::from(path),
+            MountSource::Volume { name, .. } => shared.volumes.path(name),
+            _ => return None,
+        };
+        Some(Bind { source, target: PathBuf::from(&mount.target), read_only: mount.read_only })
+    };
+    let mut binds: Vec<Bind> = spec.mounts.iter().filter_map(bind).collect();
+    binds.sort_by_key(|bind| bind.target.components().count());
+    binds
+}
+
+/// Something in a container, by the open directory that it is in.
+struct Place {
+    directory: OwnedFd,
+    name: CString,
+    /// Its name in an archive.
+    called: String,
+    stat: Stat,
+    link_target: String,
+    owners: Owners,
+}
+
+impl Place {
+    fn told(&self) -> PathStat {
+        let seconds = Time::from_unix_seconds(self.stat.st_mtime);
+        let nanos = self.stat.st_mtime_nsec;
+        PathStat {
+            name: self.called.clone(),
+            size: u64::try_from(self.stat.st_size).unwrap_or(0),
+            mode: self.stat.st_mode,
+            modified: seconds.plus(std::time::Duration::from_nanos(nanos)),
+            link_target: self.link_target.clone(),
+        }
+    }
+}
+
+/// Finds what is at a path of a container.
+async fn look(shared: &Arc<Shared>, name: &str, path: &str) -> Result<Place, Error> {
+    let (_, handle) = shared.registry.find(name)?;
+    let (shared, snapshot) = (Arc::clone(shared), handle.snapshot());
+    let (name, path) = (name.to_owned(), path.to_owned());
+    blocking(move || {
+        let (view, owners) = view(&shared, &snapshot)?;
+        find(&view, &path, owners).map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => {
+                Error::not_found(format!("Could not find the file {path} in container {name}"))
+            }
+            Some(Errno::NOTDIR | Errno::LOOP) => Error::invalid(format!("{path}: {error}")),
+            _ => failed(&format!("look at {path} in container {name}"), error),
+        })
+    })
+    .await
+}
+
+/// What a container sees, or would see, and how owners there are told.
+fn view(shared: &Shared, snapshot: &Snapshot) -> Result<(View, Owners), Error> {
+    if let Phase::Running { pid } | Phase::Paused { pid } = snapshot.observed.phase {
+        let pid = u32::try_from(pid).unwrap_or_default();
+        let view = View::of_process(pid).map_err(|error| failed("open the container's root", error))?;
+        let owners = Owners { users: id_map(pid, "uid_map"), groups: id_map(pid, "gid_map") };
+        return Ok((view, owners));
+    }
+    let layers = with_writable(shared, snapshot)?;
+    let binds = binds(shared, &snapshot.intent.spec);
+    let view = View::of_layers(Layers { lower: &layers, upper: None }, &binds)
+        .map_err(|error| failed("put the container's layers together", error))?;
+    Ok((view, Owners::default()))
+}
+
+/// How the numbers of a process's users are told on the host, user_namespaces(7); nothing where they are the same.
+fn id_map(pid: u32, file: &str) -> Vec<(u32, u32, u32)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let block = |line: &str| {
+        let mut numbers = line.split_whitespace().map_while(|word| word.parse::<u32>().ok());
+        let (inside, outside, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        Some((outside, inside, count))
+    };
+    let blocks: Vec<_> = text.lines().filter_map(block).collect();
+    if blocks.iter().all(|(outside, inside, _)| outside == inside) { Vec::new() } else { blocks }
+}
+
+/// An absolute path without `.` and `..`, and whether its end asks for what a link leads to.
+fn cleaned(path: &str) -> (PathBuf, bool) {
+    let mut clean = PathBuf::from("/");
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    (clean, path.ends_with('/') || path.ends_with("/.") || path == ".")
+}
+
+fn find(view: &View, path: &str, owners: Owners) -> io::Result<Place> {
+    let (clean, follows) = cleaned(path);
+    let last = clean.file_name().map(|name| name.to_string_lossy().into_owned());
+    if let (Some(parent), Some(name), false) = (clean.parent(), clean.file_name(), follows) {
+        let directory = view.find(parent, OFlags::DIRECTORY | OFlags::RDONLY)?;
+        let name = CString::new(name.as_bytes())?;
+        let stat = rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let mut link_target = String::new();
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            let link = rustix::fs::readlinkat(&directory, &name, Vec::new())?.into_bytes();
+            let target = parent.join(std::ffi::OsString::from_vec(link));
+            link_target = cleaned(&target.to_string_lossy()).0.to_string_lossy().into_owned();
+        }
+        return Ok(Place { directory, name, called: last.unwrap_or_default(), stat, link_target, owners });
+    }
+    let directory = view.find(&clean, OFlags::DIRECTORY | OFlags::RDONLY)?;
+    let stat = rustix::fs::fstat(&directory)?;
+    let called = match last {
+        Some(last) if !path.ends_with('.') => last,
+        _ => OsStr::new(".").to_string_lossy().into_owned(),
+    };
+    Ok(Place { directory, name: c".".to_owned(), called, stat, link_target: String::new(), owners })
+}
