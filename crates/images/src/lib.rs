@@ -38,6 +38,7 @@ mod platform;
 mod records;
 mod recover;
 mod reference;
+pub mod registry;
 mod remove;
 mod room;
 mod save;
