@@ -10,7 +10,9 @@ use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
 use engine::{Config, Engine, Roots};
+use images::registry::{Patience, Proxies, Settings};
 use model::container::Userns;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +38,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Groups that may use the socket, the first that there is.
 const GROUPS: [&str; 2] = ["docker", "bocage"];
+
+/// Where authorities and certificates for registries lie, a directory for each registry: ours, and Docker's.
+const CERTIFICATES: [&str; 2] = ["/etc/bocage/certs.d", "/etc/docker/certs.d"];
 
 /// What the daemon was asked to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -150,6 +155,18 @@ fn proxy(name: &str) -> String {
     std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).unwrap_or_default()
 }
 
+/// How registries are reached.
+fn registries() -> Settings {
+    let proxies = Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), no: proxy("no_proxy") };
+    Settings {
+        hosts: BTreeMap::new(),
+        certificates: CERTIFICATES.map(PathBuf::from).to_vec(),
+        proxies,
+        user_agent: concat!("bocage/", env!("CARGO_PKG_VERSION")).to_owned(),
+        patience: Patience::default(),
+    }
+}
+
 async fn serve_on(options: Options) -> Result<(), String> {
     let mut listeners = Vec::new();
     for host in &options.hosts {
@@ -166,6 +183,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         version: env!("CARGO_PKG_VERSION"),
         proxies: (proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")),
         userns: options.userns,
+        registries: registries(),
     };
     let engine = tokio::task::block_in_place(|| Engine::open(config)).map_err(|error| error.message)?;
     tracing::info!(daemon = %engine.daemon_id(), hosts = options.hosts.join(" "), "ready");

@@ -30,7 +30,9 @@ mod error;
 mod fetch;
 mod login;
 mod pull;
+mod push;
 mod session;
+mod tags;
 mod token;
 mod wait;
 
@@ -39,7 +41,8 @@ pub use endpoint::{HostSettings, Patience, Proxies, Settings};
 pub use error::{Complaint, Refusal, RegistryError};
 pub use login::LoggedIn;
 pub use pull::{LayerState, PullRequest, PullStep, Pulled};
-pub use wait::Listener;
+pub use push::{PushRequest, PushState, PushStep, Pushed};
+pub use wait::{Doing, Listener};
 
 use challenge::Challenge;
 use dial::{Proxy, Requests};

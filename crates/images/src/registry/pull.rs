@@ -132,7 +132,7 @@ impl Images {
     ) -> Result<Pulled> {
         let resolved = runtime.block_on(resolve(registries, request, listener))?;
         let (repository, tag) = (request.reference.path().to_owned(), version(&request.reference));
-        listener.tell(PullStep::Found { repository, tag });
+        runtime.block_on(listener.tell(PullStep::Found { repository, tag }));
         let stage = self.home.stage()?;
         // What is here already must stay until the image is in the table.
         let lease = self.lease_layers();
@@ -172,7 +172,7 @@ impl Images {
             let whole = known && wanted.iter().all(|diff_id| here.contains(diff_id));
             Ok((here, whole))
         })?;
-        let progress = Progress { listener, layers: Mutex::default() };
+        let progress = Progress { listener, runtime, layers: Mutex::default() };
         let mut missing: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
         for (diff_id, part) in wanted.iter().zip(parts) {
             let state = if here.contains(diff_id) {
@@ -430,12 +430,13 @@ struct Coming {
 /// Tells how far layers are, in an order that makes sense although several threads know something.
 struct Progress<'a> {
     listener: &'a dyn Listener<PullStep>,
+    runtime: &'a Handle,
     layers: Mutex<BTreeMap<Ticket, Coming>>,
 }
 
 impl Progress<'_> {
     fn tell(&self, digest: Digest, state: LayerState) {
-        self.listener.tell(PullStep::Layer { id: digest.short(), state });
+        self.runtime.block_on(self.listener.tell(PullStep::Layer { id: digest.short(), state }));
     }
 
     fn begin(&self, ticket: Ticket, layer: &Descriptor) {

@@ -5,13 +5,16 @@ use super::error::RegistryError;
 use std::future::Future;
 use std::pin::Pin;
 
+/// What a listener does in its own time.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Hears how far something is, from several threads.
 pub trait Listener<Step>: Sync {
-    /// One more step. May block for a short time, and may leave out what only says how many bytes have come.
-    fn tell(&self, step: Step);
+    /// One more step; ends when it is taken. What only says how many bytes have come may be left out.
+    fn tell(&self, step: Step) -> Doing<'_>;
 
     /// Ends when nobody listens any more.
-    fn gone(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn gone(&self) -> Doing<'_>;
 }
 
 /// Waits for `work` unless the listener goes.
