@@ -12,7 +12,6 @@ use base::Clock;
 use engine::{Config, Engine, Roots};
 use images::registry::{Patience, Proxies, Settings};
 use model::container::Userns;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -39,9 +38,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// Groups that may use the socket, the first that there is.
 const GROUPS: [&str; 2] = ["docker", "bocage"];
 
-/// Where authorities and certificates for registries lie, a directory for each registry: ours, and Docker's.
-const CERTIFICATES: [&str; 2] = ["/etc/bocage/certs.d", "/etc/docker/certs.d"];
-
 /// What the daemon was asked to be.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
@@ -51,6 +47,7 @@ struct Options {
     log_level: String,
     plain_tcp: bool,
     userns: Userns,
+    config: Option<PathBuf>,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -63,6 +60,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         log_level: "info".to_owned(),
         plain_tcp: false,
         userns: Userns::Host,
+        config: lookup("BOCAGE_CONFIG").map(PathBuf::from),
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -80,6 +78,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         match flag.as_str() {
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
+            "--config" => options.config = Some(PathBuf::from(value()?)),
             "--host" | "-H" => options.hosts.push(value()?),
             "--userns-default" => {
                 options.userns = match value()?.as_str() {
@@ -156,11 +155,11 @@ fn proxy(name: &str) -> String {
 }
 
 /// How registries are reached.
-fn registries() -> Settings {
+fn registries(config: &crate::config::Config) -> Settings {
     let proxies = Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), no: proxy("no_proxy") };
     Settings {
-        hosts: BTreeMap::new(),
-        certificates: CERTIFICATES.map(PathBuf::from).to_vec(),
+        hosts: config.hosts(),
+        certificates: config.certificates.clone(),
         proxies,
         user_agent: concat!("bocage/", env!("CARGO_PKG_VERSION")).to_owned(),
         patience: Patience::default(),
@@ -168,6 +167,7 @@ fn registries() -> Settings {
 }
 
 async fn serve_on(options: Options) -> Result<(), String> {
+    let file = crate::config::Config::read(options.config.as_deref())?;
     let mut listeners = Vec::new();
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
@@ -183,7 +183,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         version: env!("CARGO_PKG_VERSION"),
         proxies: (proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")),
         userns: options.userns,
-        registries: registries(),
+        registries: registries(&file),
     };
     let engine = tokio::task::block_in_place(|| Engine::open(config)).map_err(|error| error.message)?;
     tracing::info!(daemon = %engine.daemon_id(), hosts = options.hosts.join(" "), "ready");

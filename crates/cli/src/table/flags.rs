@@ -187,6 +187,12 @@ pub(super) const DAEMON: Group = group(
             "Where sockets and states of this boot are kept [/run/bocage]",
         ),
         flag(
+            "config",
+            None,
+            One("FILE"),
+            "Settings: registries, mirrors, certificates [/etc/bocage/config.yaml]",
+        ),
+        flag(
             "host",
             Some('H'),
             Many("ADDRESS"),
