@@ -239,6 +239,22 @@ fn a_password_does_not_go_to_where_a_layer_is_redirected() {
     assert!(!shown.is_empty() && shown.iter().all(Option::is_none), "{shown:?}");
 }
 
+#[test]
+fn a_password_does_not_go_to_where_an_upload_is_taken() {
+    let (registry, elsewhere, place) = (Registry::start(), Registry::start(), Place::new());
+    registry.state().door = Door::Basic("me", "secret");
+    registry.faults(Faults { uploads_at: Some(elsewhere.address), ..Faults::default() });
+    let reference = registry.name("app:1");
+    place.load(&docker_archive(&reference.familiar(), &[&base()])).unwrap();
+    let mut request = push_of(reference);
+    request.credentials =
+        Credentials { user: "me".into(), password: "secret".into(), ..Credentials::default() };
+    place.images.push(&registries(), registry.runtime.handle(), &request, &PushEar::default()).unwrap();
+    let shown = elsewhere.state().shown.clone();
+    assert!(!shown.is_empty() && shown.iter().all(Option::is_none), "{shown:?}");
+    assert_eq!(elsewhere.state().blobs.len(), 2);
+}
+
 /// Keeps an index of one image for each platform.
 fn keep_index(registry: &Registry) -> String {
     let mut manifests = Vec::new();

@@ -23,6 +23,7 @@
 
 mod blob;
 mod challenge;
+mod coming;
 mod credentials;
 mod dial;
 mod endpoint;
@@ -34,6 +35,7 @@ mod push;
 mod session;
 mod tags;
 mod token;
+mod upload;
 mod wait;
 
 pub use credentials::Credentials;
@@ -85,6 +87,11 @@ impl Registries {
         let client = dial::requests(&self.settings, endpoint)?;
         clients.insert(endpoint.clone(), client.clone());
         Ok(client)
+    }
+
+    /// Looks at an address anew the next time: the registry may have become another.
+    fn forget(&self, endpoint: &Endpoint) {
+        locked(&self.known).remove(endpoint);
     }
 
     fn remember(&self, endpoint: &Endpoint, challenge: Option<Challenge>) {

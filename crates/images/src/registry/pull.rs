@@ -10,6 +10,7 @@
 //! with it when the pull ends otherwise.
 
 use super::blob::{Download, Halt};
+use super::coming::Progress;
 use super::error::RegistryError;
 use super::fetch::{self, Fetched};
 use super::session::Session;
@@ -18,7 +19,7 @@ use super::{Credentials, Registries, locked};
 use crate::config::ImageFile;
 use crate::contents::{NewImage, NewManifest, checked};
 use crate::home::{Stage, StagedLayer};
-use crate::intake::{Intake, Ticket, Watch, with_intake};
+use crate::intake::{Intake, Ticket, with_intake};
 use crate::manifest::{DOCKER_CONFIG, Descriptor, Document, Manifest, OCI_CONFIG};
 use crate::packing::{HEAD_BYTES, is_tar, packing_of};
 use crate::records::{IMAGES, LAYERS, NAMES, Packing};
@@ -34,9 +35,6 @@ const DOWNLOADS_MAX: usize = 4;
 const DOWNLOAD_STACK_BYTES: usize = 256 << 10;
 /// Bytes of a configuration.
 const CONFIG_BYTES_MAX: u64 = 8 << 20;
-/// How often the progress of a layer is told, and after how many bytes at least.
-const TOLD_PARTS: u64 = 100;
-const TOLD_BYTES_MIN: u64 = 256 << 10;
 
 /// What is to be pulled.
 #[derive(Clone, Debug)]
@@ -172,7 +170,7 @@ impl Images {
             let whole = known && wanted.iter().all(|diff_id| here.contains(diff_id));
             Ok((here, whole))
         })?;
-        let progress = Progress { listener, runtime, layers: Mutex::default() };
+        let progress = Progress::new(listener, runtime);
         let mut missing: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
         for (diff_id, part) in wanted.iter().zip(parts) {
             let state = if here.contains(diff_id) {
@@ -289,7 +287,7 @@ async fn first_that_has<'r>(
         if answered.contains(&endpoint.host) {
             continue;
         }
-        let host = endpoint.host.clone();
+        let (host, asked) = (endpoint.host.clone(), endpoint.clone());
         let at_mirror = !is_own(reference.domain(), &host);
         let nobody = Credentials::default();
         // A mirror is another registry: the password is not for it.
@@ -303,6 +301,7 @@ async fn first_that_has<'r>(
         match found.await {
             Ok(found) => return Ok(found),
             Err(error) => {
+                registries.forget(&asked);
                 if !matches!(error, RegistryError::Reach { .. }) {
                     answered.insert(host.clone());
                 }
@@ -414,98 +413,5 @@ impl Downloads<'_> {
         }
         self.progress.downloaded(ticket);
         Ok(ticket)
-    }
-}
-
-/// One layer that comes, as it is told.
-struct Coming {
-    digest: Digest,
-    total: u64,
-    told: u64,
-    unpacked: u64,
-    is_here: bool,
-    is_unpacked: bool,
-}
-
-/// Tells how far layers are, in an order that makes sense although several threads know something.
-struct Progress<'a> {
-    listener: &'a dyn Listener<PullStep>,
-    runtime: &'a Handle,
-    layers: Mutex<BTreeMap<Ticket, Coming>>,
-}
-
-impl Progress<'_> {
-    fn tell(&self, digest: Digest, state: LayerState) {
-        self.runtime.block_on(self.listener.tell(PullStep::Layer { id: digest.short(), state }));
-    }
-
-    fn begin(&self, ticket: Ticket, layer: &Descriptor) {
-        let (digest, total) = (layer.digest, layer.size);
-        let coming = Coming { digest, total, told: 0, unpacked: 0, is_here: false, is_unpacked: false };
-        locked(&self.layers).insert(ticket, coming);
-    }
-
-    fn came(&self, ticket: Ticket, bytes: u64) {
-        let told = {
-            let mut layers = locked(&self.layers);
-            let Some(layer) = layers.get_mut(&ticket) else { return };
-            layer.is_worth_telling(bytes).then_some((layer.digest, layer.total))
-        };
-        if let Some((digest, total)) = told {
-            self.tell(digest, LayerState::Downloading { current: bytes, total });
-        }
-    }
-
-    fn downloaded(&self, ticket: Ticket) {
-        let (digest, then) = {
-            let mut layers = locked(&self.layers);
-            let Some(layer) = layers.get_mut(&ticket) else { return };
-            layer.is_here = true;
-            layer.told = layer.unpacked;
-            let then = match layer.is_unpacked {
-                true => LayerState::Complete,
-                false => LayerState::Extracting { current: layer.unpacked, total: layer.total },
-            };
-            (layer.digest, then)
-        };
-        self.tell(digest, LayerState::Downloaded);
-        self.tell(digest, then);
-    }
-}
-
-impl Coming {
-    fn is_worth_telling(&mut self, bytes: u64) -> bool {
-        let worth = bytes.saturating_sub(self.told) >= (self.total / TOLD_PARTS).max(TOLD_BYTES_MIN);
-        if worth {
-            self.told = bytes;
-        }
-        worth
-    }
-}
-
-impl Watch for Progress<'_> {
-    fn unpacked(&self, ticket: Ticket, bytes: u64) {
-        let told = {
-            let mut layers = locked(&self.layers);
-            let Some(layer) = layers.get_mut(&ticket) else { return };
-            layer.unpacked = bytes;
-            // While it comes, it is told how much of it came.
-            (layer.is_here && layer.is_worth_telling(bytes)).then_some((layer.digest, layer.total))
-        };
-        if let Some((digest, total)) = told {
-            self.tell(digest, LayerState::Extracting { current: bytes, total });
-        }
-    }
-
-    fn done(&self, ticket: Ticket) {
-        let told = {
-            let mut layers = locked(&self.layers);
-            let Some(layer) = layers.get_mut(&ticket) else { return };
-            layer.is_unpacked = true;
-            layer.is_here.then_some(layer.digest)
-        };
-        if let Some(digest) = told {
-            self.tell(digest, LayerState::Complete);
-        }
     }
 }

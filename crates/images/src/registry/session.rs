@@ -130,7 +130,11 @@ impl<'r> Plumbing<'r> {
         loop {
             let last = !ask.again || attempt >= self.patience().attempts;
             let asked_for = match self.once(ask, authorization).await {
-                Ok(response) if !last && is_passing(response.status()) => retry_after(&response),
+                Ok(response) if !last && is_passing(response.status()) => match retry_after(&response) {
+                    // Whoever wants to be left alone for longer says so now.
+                    Some(pause) if pause > self.patience().pause_max => return Ok(response),
+                    pause => pause,
+                },
                 Err(RegistryError::Reach { .. }) if !last => None,
                 outcome => return outcome,
             };
@@ -157,8 +161,9 @@ impl<'r> Plumbing<'r> {
         let mut url = first.clone();
         let follows = [Method::GET, Method::HEAD].contains(&ask.method);
         for _ in 0..=REDIRECTS_MAX {
-            let at_home = url.scheme() == first.scheme() && url.authority() == first.authority();
-            let response = self.exchange(ask, &url, authorization.filter(|_| at_home), at_home).await?;
+            let at_first = url.scheme() == first.scheme() && url.authority() == first.authority();
+            let authorization = authorization.filter(|_| self.is_own(&url));
+            let response = self.exchange(ask, &url, authorization, at_first).await?;
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let Some(location) = location.filter(|_| follows && response.status().is_redirection()) else {
                 return Ok(response);
@@ -174,18 +179,24 @@ impl<'r> Plumbing<'r> {
         Err(RegistryError::Redirect { url: without_query(&ask.url).to_owned(), why })
     }
 
+    /// Whether an address is at the registry itself: what lets us in there is for nobody else.
+    fn is_own(&self, url: &Uri) -> bool {
+        let base = self.endpoint.base.parse::<Uri>().ok();
+        base.is_some_and(|base| base.scheme() == url.scheme() && base.authority() == url.authority())
+    }
+
     async fn exchange(
         &self,
         ask: &Ask<'_>,
         url: &Uri,
         authorization: Option<&HeaderValue>,
-        at_home: bool,
+        at_first: bool,
     ) -> Result<Response<Incoming>> {
         let text = url.to_string();
         let mut request = Request::builder().method(ask.method.clone()).uri(url.clone());
         request = request.header(USER_AGENT, &self.registries.settings.user_agent);
         for (name, value) in &ask.headers {
-            if at_home || name != AUTHORIZATION {
+            if at_first || name != AUTHORIZATION {
                 request = request.header(name, value);
             }
         }

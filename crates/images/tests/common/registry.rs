@@ -51,6 +51,8 @@ pub struct Faults {
     pub redirect: Option<SocketAddr>,
     /// How many uploads break off.
     pub lost_uploads: u32,
+    /// Uploads are taken elsewhere.
+    pub uploads_at: Option<SocketAddr>,
     /// Nothing is mounted.
     pub no_mounts: bool,
 }
@@ -407,8 +409,8 @@ async fn receive(
 ) -> Response<Body> {
     let parameter = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let found = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.replace("%3A", ":"));
-        found.last()
+        let mut found = pairs.filter(|(key, _)| *key == name);
+        found.next().map(|(_, value)| value.replace("%3A", ":"))
     };
     if method == Method::POST {
         let mounted = parameter("mount").filter(|_| parameter("from").is_some());
@@ -417,6 +419,10 @@ async fn receive(
             return reply(201, "");
         }
         let repository = rest.trim_end_matches("/blobs/uploads/");
+        if let Some(elsewhere) = state.faults.uploads_at {
+            let place = format!("http://{elsewhere}/v2/{repository}/blobs/uploads/1");
+            return with(reply(202, ""), "location", &place);
+        }
         return with(reply(202, ""), "location", &format!("/v2/{repository}/blobs/uploads/1?state=x%3D"));
     }
     if rest.contains("/blobs/uploads/") && state.lock().unwrap().faults.lost_uploads > 0 {
@@ -434,7 +440,7 @@ async fn receive(
             }
         }
         None if parameter("digest").as_deref() == Some(&digest) => {
-            drop(state.blobs.insert(digest.clone(), bytes))
+            state.blobs.insert(digest.clone(), bytes);
         }
         None => return error(400, "DIGEST_INVALID"),
     }
