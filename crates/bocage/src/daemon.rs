@@ -10,6 +10,7 @@ use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
 use engine::{Config, Engine, Roots};
+use images::registry::{Patience, Proxies, Settings};
 use model::container::Userns;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ struct Options {
     log_level: String,
     plain_tcp: bool,
     userns: Userns,
+    config: Option<PathBuf>,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -58,6 +60,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         log_level: "info".to_owned(),
         plain_tcp: false,
         userns: Userns::Host,
+        config: lookup("BOCAGE_CONFIG").map(PathBuf::from),
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -75,6 +78,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         match flag.as_str() {
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
+            "--config" => options.config = Some(PathBuf::from(value()?)),
             "--host" | "-H" => options.hosts.push(value()?),
             "--userns-default" => {
                 options.userns = match value()?.as_str() {
@@ -150,7 +154,20 @@ fn proxy(name: &str) -> String {
     std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).unwrap_or_default()
 }
 
+/// How registries are reached.
+fn registries(config: &crate::config::Config) -> Settings {
+    let proxies = Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), no: proxy("no_proxy") };
+    Settings {
+        hosts: config.hosts(),
+        certificates: config.certificates.clone(),
+        proxies,
+        user_agent: concat!("bocage/", env!("CARGO_PKG_VERSION")).to_owned(),
+        patience: Patience::default(),
+    }
+}
+
 async fn serve_on(options: Options) -> Result<(), String> {
+    let file = crate::config::Config::read(options.config.as_deref())?;
     let mut listeners = Vec::new();
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
@@ -166,6 +183,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         version: env!("CARGO_PKG_VERSION"),
         proxies: (proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")),
         userns: options.userns,
+        registries: registries(&file),
     };
     let engine = tokio::task::block_in_place(|| Engine::open(config)).map_err(|error| error.message)?;
     tracing::info!(daemon = %engine.daemon_id(), hosts = options.hosts.join(" "), "ready");

@@ -10,6 +10,7 @@
 //!
 //! Only this crate and `cli` read arguments and the environment.
 
+mod config;
 mod daemon;
 mod internal;
 mod lock;

@@ -137,6 +137,7 @@ impl Client {
         path: &str,
         body: Body,
         upgrade: bool,
+        auth: Option<String>,
     ) -> Result<Response<Incoming>, Failure> {
         let stream = self.connect().await.map_err(|error| self.unreachable(&error))?;
         let broken = |error: hyper::Error| {
@@ -151,6 +152,9 @@ impl Client {
             .header("Host", "bocage")
             .header("User-Agent", concat!("bocage/", env!("CARGO_PKG_VERSION")))
             .header("Content-Type", "application/json");
+        if let Some(auth) = auth {
+            request = request.header("X-Registry-Auth", auth);
+        }
         if upgrade {
             request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
         }
@@ -187,7 +191,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let response = self.exchange(method, path, body.map_or_else(empty, json), false).await?;
+        let response = self.exchange(method, path, body.map_or_else(empty, json), false, None).await?;
         let bytes = self.whole(self.checked(response).await?).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Value::Null);
@@ -210,7 +214,7 @@ impl Client {
 
     /// Asks, and gives the answer as it was written.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
-        let response = self.exchange(Method::GET, path, empty(), false).await?;
+        let response = self.exchange(Method::GET, path, empty(), false, None).await?;
         let bytes = self.whole(self.checked(response).await?).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -222,13 +226,24 @@ impl Client {
         path: &str,
         body: Option<Body>,
     ) -> Result<Pieces, Failure> {
-        let response = self.exchange(method, path, body.unwrap_or_else(empty), false).await?;
+        let response = self.exchange(method, path, body.unwrap_or_else(empty), false, None).await?;
+        Ok(Pieces { body: self.checked(response).await?.into_body() })
+    }
+
+    /// The same, with what is shown to a registry.
+    pub(crate) async fn stream_as(
+        &self,
+        method: Method,
+        path: &str,
+        auth: Option<String>,
+    ) -> Result<Pieces, Failure> {
+        let response = self.exchange(method, path, empty(), false, auth).await?;
         Ok(Pieces { body: self.checked(response).await?.into_body() })
     }
 
     /// What is at a path of a container, as the answer's head tells it; none where nothing is.
     pub(crate) async fn path_stat(&self, path: &str) -> Result<Option<PathStat>, Failure> {
-        let response = self.exchange(Method::HEAD, path, empty(), false).await?;
+        let response = self.exchange(Method::HEAD, path, empty(), false, None).await?;
         if response.status() == hyper::StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -244,7 +259,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Box<dyn Connection>, Failure> {
-        let response = self.exchange(Method::POST, path, body.map_or_else(empty, json), true).await?;
+        let response = self.exchange(Method::POST, path, body.map_or_else(empty, json), true, None).await?;
         let response = self.checked(response).await?;
         let upgraded = hyper::upgrade::on(response).await;
         let broken =

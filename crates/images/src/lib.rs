@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  archive --> load: layers unpacked while they arrive --> placed: blobs, layers, then one transaction
+//!  registry --> pull: the same, several layers at once -----^        image --> push --> registry
 //!  root fs --> import ------------------------------------^
 //!  files   --> assemble ----------------------------------^
 //!                     names --> image (a configuration by digest) --> layers --> directories for a mount
@@ -18,8 +19,8 @@
 //! - Nothing that is leased, named or used by a container is removed.
 //! - An archive cannot write outside of the directory of its layer (see `unpack`), nor fill the disk (see `room`).
 //!
-//! Deliberately absent: registries, builds, and the layer that a container writes to.
-//! Start at [`Images::load`].
+//! Deliberately absent: builds, and the layer that a container writes to.
+//! Start at [`Images::load`]; for registries at [`registry`].
 
 mod change;
 mod compare;
@@ -32,12 +33,15 @@ mod home;
 mod import;
 mod intake;
 mod load;
+pub mod manifest;
 mod pack;
 mod packing;
 mod place;
+mod platform;
 mod records;
 mod recover;
 mod reference;
+pub mod registry;
 mod remove;
 mod room;
 mod save;
@@ -52,9 +56,10 @@ pub use compare::{Difference, compare};
 pub use config::{Empty, ImageConfig};
 pub use error::{Conflict, Error, ErrorKind, Result};
 pub use find::{History, Image, ImageSummary};
-pub use import::{Piece, Platform};
+pub use import::Piece;
 pub use load::{Loaded, Progress};
 pub use pack::{Kind as Packed, Owners, pack, pack_one};
+pub use platform::{BadPlatform, Platform};
 pub use reference::{BadReference, Reference};
 pub use remove::{ContainerUse, Lease, Removed};
 pub use save::Saving;

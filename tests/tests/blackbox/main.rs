@@ -18,6 +18,7 @@ mod lifecycle;
 mod looking;
 mod many;
 mod network;
+mod registry;
 mod resources;
 mod running;
 mod starting;

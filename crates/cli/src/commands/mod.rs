@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod list;
 pub(crate) mod node;
+pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod spec;

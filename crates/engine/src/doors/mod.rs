@@ -5,6 +5,7 @@ mod image;
 pub(crate) use control::ask;
 pub(crate) use image::{Bridge, defaults, image_bytes, image_error, written};
 mod node;
+mod registry;
 mod system;
 
 use crate::Shared;
