@@ -1,18 +1,12 @@
 //! The configuration of an image and the documents of archives, as far as they are understood here.
 //!
 //! A configuration is kept byte for byte as it came (its digest is the image's id); these types read it. Formats: the
-//! OCI image specification 1.1 (`config.md`, `manifest.md`, `image-index.md`) and Docker's image specification 1.2.
+//! OCI image specification 1.1 (`config.md`) and Docker's image specification 1.2.
 
 use base::Time;
 use model::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Media types of what is read and written.
-pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Annotations that name an image in an index.
 pub(crate) const NAME_ANNOTATION: &str = "io.containerd.image.name";
@@ -141,53 +135,8 @@ pub(crate) struct ArchiveItem {
     pub(crate) layers: Vec<String>,
 }
 
-/// The platform that a manifest of an index is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DescriptorPlatform {
-    #[serde(default)]
-    pub(crate) architecture: String,
-    #[serde(default)]
-    pub(crate) os: String,
-}
-
-/// Where a part is: by digest.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    #[serde(default)]
-    pub(crate) size: u64,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
-    pub(crate) annotations: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) platform: Option<DescriptorPlatform>,
-}
-
-/// A list of manifests: `index.json`, or an index for several platforms.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Index {
-    pub(crate) schema_version: u32,
-    #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) manifests: Vec<Descriptor>,
-}
-
-/// The parts of one image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
-    pub(crate) schema_version: u32,
-    #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) config: Descriptor,
-    pub(crate) layers: Vec<Descriptor>,
-}
-
 /// Go programs write `null` for empty lists and maps.
-fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+pub(crate) fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

@@ -1,12 +1,11 @@
 //! What an archive holds, and which images that makes.
 
-use crate::config::{
-    ArchiveItem, DOCKER_LIST, Descriptor, INDEX, ImageFile, Index, Manifest, NAME_ANNOTATION, TAG_ANNOTATION,
-};
+use crate::config::{ArchiveItem, ImageFile, NAME_ANNOTATION, TAG_ANNOTATION};
 use crate::hash::digest_of;
 use crate::home::StagedLayer;
 use crate::intake::Ticket;
-use crate::{Error, Reference, Result};
+use crate::manifest::{DOCKER_LIST, Descriptor, Index, Manifest, OCI_INDEX};
+use crate::{Error, Platform, Reference, Result};
 use model::{Digest, ImageId};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -96,7 +95,7 @@ impl Contents {
     fn oci_image(&self, descriptor: &Descriptor, layers: &Layers, depth: usize) -> Result<Option<NewImage>> {
         let name = blob_name(descriptor.digest);
         let document: serde_json::Value = self.parsed(&name)?;
-        let is_index = [INDEX, DOCKER_LIST].contains(&descriptor.media_type.as_str())
+        let is_index = [OCI_INDEX, DOCKER_LIST].contains(&descriptor.media_type.as_str())
             || document.get("manifests").is_some();
         let parse_error = |source| Error::Json { name: name.clone(), source };
         if is_index {
@@ -107,7 +106,7 @@ impl Contents {
                     max: INDEX_DEPTH_MAX as u64,
                 });
             }
-            let Some(ours) = index.manifests.iter().find(|inner| is_ours(inner)) else { return Ok(None) };
+            let Some(ours) = index.choose(&Platform::default()) else { return Ok(None) };
             return self.oci_image(ours, layers, depth + 1);
         }
         let manifest: Manifest = serde_json::from_value(document).map_err(parse_error)?;
@@ -173,13 +172,6 @@ fn checked(name: &str, config: &[u8], layers: Vec<Digest>, names: Vec<Reference>
 
 fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
-}
-
-fn is_ours(descriptor: &Descriptor) -> bool {
-    descriptor
-        .platform
-        .as_ref()
-        .is_none_or(|platform| platform.os == "linux" && platform.architecture == crate::architecture())
 }
 
 /// The name that an index gives to an image. A bare tag names nothing.

@@ -7,47 +7,12 @@ use crate::load::new_image;
 use crate::packing::{is_tar, packing_of, read_head};
 use crate::records::Packing;
 use crate::tarwrite::TarWriter;
-use crate::{Error, Images, Reference, Result};
+use crate::{Error, Images, Platform, Reference, Result};
 use base::Time;
 use model::{Digest, ImageId};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Read};
-
-/// Where an image runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Platform {
-    /// The operating system.
-    pub os: String,
-    /// The processor, as Go calls it.
-    pub architecture: String,
-    /// The processor's variant, or nothing.
-    pub variant: String,
-}
-
-impl Default for Platform {
-    /// This machine.
-    fn default() -> Platform {
-        let (os, architecture) = ("linux".to_owned(), crate::architecture().to_owned());
-        Platform { os, architecture, variant: String::new() }
-    }
-}
-
-impl Platform {
-    /// Reads `os[/arch[/variant]]`; what is missing or empty is this machine's.
-    pub fn parse(text: &str) -> Platform {
-        let mut platform = Platform::default();
-        let mut parts = text.split('/').filter(|part| !part.is_empty());
-        if let Some(os) = parts.next() {
-            platform.os = os.to_owned();
-        }
-        if let Some(architecture) = parts.next() {
-            platform.architecture = architecture.to_owned();
-        }
-        platform.variant = parts.collect::<Vec<_>>().join("/");
-        platform
-    }
-}
 
 /// One file or directory of an image that is put together; owned by root. Parents come before what is in them.
 #[derive(Clone, Debug)]

@@ -2,12 +2,10 @@
 //!
 //! Blobs go out as they came in; only the tables of contents are made.
 
-use crate::config::{
-    ArchiveItem, CONFIG, Descriptor, INDEX, ImageFile, Index, MANIFEST, Manifest, NAME_ANNOTATION,
-    TAG_ANNOTATION,
-};
+use crate::config::{ArchiveItem, ImageFile, NAME_ANNOTATION, TAG_ANNOTATION};
 use crate::find::{Look, find, names_of};
 use crate::hash::digest_of;
+use crate::manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::records::LayerRecord;
 use crate::tarwrite::TarWriter;
 use crate::{Error, Images, Lease, Reference, Result};
@@ -114,7 +112,14 @@ impl Saving<'_> {
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut tar = TarWriter::new(out, self.newest());
         let mut written = HashSet::new();
-        let mut index = Index { schema_version: 2, media_type: INDEX.to_owned(), manifests: Vec::new() };
+        let mut index = Index {
+            schema_version: 2,
+            media_type: OCI_INDEX.to_owned(),
+            artifact_type: String::new(),
+            manifests: Vec::new(),
+            subject: None,
+            annotations: BTreeMap::new(),
+        };
         let mut items = Vec::new();
         for directory in ["blobs/", "blobs/sha256/"] {
             tar.directory(directory, DIRECTORY_MODE).map_err(Error::Output)?;
@@ -192,12 +197,16 @@ impl Saving<'_> {
 
 fn manifest_of(part: &Part) -> Manifest {
     let layers = part.layers.iter();
-    let layers = layers.map(|layer| descriptor(layer.packing.media_type(), layer.blob, layer.blob_bytes));
+    let layers =
+        layers.map(|layer| Descriptor::new(layer.packing.media_type(), layer.blob, layer.blob_bytes));
     Manifest {
         schema_version: 2,
-        media_type: MANIFEST.to_owned(),
-        config: descriptor(CONFIG, part.id, part.config.len() as u64),
+        media_type: OCI_MANIFEST.to_owned(),
+        artifact_type: String::new(),
+        config: Descriptor::new(OCI_CONFIG, part.id, part.config.len() as u64),
         layers: layers.collect(),
+        subject: None,
+        annotations: BTreeMap::new(),
     }
 }
 
@@ -205,19 +214,9 @@ fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        annotations: BTreeMap::new(),
-        platform: None,
-    }
-}
-
 /// One for each name, or one without a name.
 fn descriptors(part: &Part, manifest: Digest, size: u64) -> Vec<Descriptor> {
-    let plain = descriptor(MANIFEST, manifest, size);
+    let plain = Descriptor::new(OCI_MANIFEST, manifest, size);
     if part.names.is_empty() {
         return vec![plain];
     }
