@@ -34,6 +34,10 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long requests that are under way may take to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
+/// What to do when another daemon has a root.
+const LOCK_HINT: &str = "stop a daemon with `bocage daemon stop`, or give this one roots of its own with --data-root and \
+                         --exec-root";
+
 /// Groups that may use the socket, the first that there is.
 const GROUPS: [&str; 2] = ["docker", "bocage"];
 
@@ -120,7 +124,10 @@ fn serve(options: Options) -> Result<(), String> {
     }
     log::start(&options.log_level)?;
     take_all_descriptors();
-    let locks = [lock::take(&options.data_root, "data root")?, lock::take(&options.exec_root, "exec root")?];
+    let locks = [
+        lock::take(&options.data_root, "data root", LOCK_HINT)?,
+        lock::take(&options.exec_root, "exec root", LOCK_HINT)?,
+    ];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .max_blocking_threads(BLOCKING_THREADS_MAX)

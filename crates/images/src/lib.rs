@@ -24,6 +24,7 @@
 mod change;
 mod config;
 mod contents;
+pub mod distribution;
 mod error;
 mod find;
 mod hash;
@@ -60,6 +61,7 @@ pub use save::Saving;
 pub use tarball::TarError;
 
 use base::Clock;
+use distribution::ContentDigest;
 use home::Home;
 use records::{IMAGES, LAYERS};
 use remove::Pins;
@@ -95,10 +97,11 @@ impl Images {
         let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
         images.store.read(|tx| -> Result<()> {
             for (_, layer) in tx.list(&LAYERS)? {
-                blobs.insert(layer.blob.hex());
+                blobs.insert(layer.blob.into());
                 layers.insert(layer.directory);
             }
-            blobs.extend(tx.list(&IMAGES)?.into_iter().map(|(id, _)| id.hex()));
+            blobs.extend(tx.list(&IMAGES)?.into_iter().map(|(id, _)| ContentDigest::from(id)));
+            blobs.extend(distribution::all_held(tx)?);
             Ok(())
         })?;
         images.home.remove_unknown(&blobs, &layers)?;

@@ -3,7 +3,7 @@
 use super::Takes::{Many, Nothing, One};
 use super::flags::{
     DAEMON, EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME, NETWORK, PROCESS, QUIET,
-    RUN_ONLY, STOP, STORAGE, flag, group,
+    REGISTRY, RUN_ONLY, STOP, STORAGE, flag, group,
 };
 use super::{Entry, Operands};
 
@@ -408,6 +408,15 @@ pub(crate) const COMMANDS: &[Entry] = &[
         Operands::None,
         &[DAEMON],
         &["sudo bocage daemon --host unix:///run/my.sock --data-root /srv/bocage"]
+    ),
+    entry!(
+        "registry",
+        &[],
+        NODE,
+        "Run a registry of images, in the foreground",
+        Operands::None,
+        &[REGISTRY],
+        &["bocage registry --listen 127.0.0.1:5000 --data /srv/registry"]
     ),
     entry!("daemon status", &[], NODE, "Show the daemon that answers; none is started", Operands::None, &[]),
     entry!(

@@ -181,6 +181,16 @@ pub(super) const EXEC: Group = group(
         flag("workdir", Some('w'), One("PATH"), "Start in this directory"),
     ],
 );
+
+pub(super) const REGISTRY: Group = group(
+    FLAGS,
+    &[
+        flag("listen", None, One("ADDRESS:PORT"), "Listen here [127.0.0.1:5000]"),
+        flag("data", None, One("DIRECTORY"), "Where everything is kept [/var/lib/bocage-registry]"),
+        flag("log-level", Some('l'), One("LEVEL"), "error, warn, info, debug, trace or off [info]"),
+    ],
+);
+
 pub(super) const DAEMON: Group = group(
     FLAGS,
     &[
