@@ -44,6 +44,7 @@ use crate::{Images, Result};
 use announced::Announced;
 use base::Clock;
 use std::sync::Arc;
+use std::time::Instant;
 use uploads::Uploads;
 
 /// The repositories of a node. Share it in an `Arc`; every call blocks.
@@ -60,7 +61,15 @@ impl Registry {
     /// # Errors
     /// When the directory of uploads cannot be read.
     pub fn open(images: Arc<Images>, clock: Clock) -> Result<Registry> {
+        Registry::open_at(images, clock, clock.instant())
+    }
+
+    /// Opens it as if it were `opened`.
+    fn open_at(images: Arc<Images>, clock: Clock, opened: Instant) -> Result<Registry> {
         let uploads = Uploads::open(images.home.uploads())?;
-        Ok(Registry { images, clock, uploads, announced: Announced::new(clock.instant()) })
+        Ok(Registry { images, clock, uploads, announced: Announced::new(opened) })
     }
 }
+
+#[cfg(test)]
+mod tests;
