@@ -6,6 +6,7 @@
 //!
 //! Sockets are bound before the engine is opened: a client that is early waits instead of being refused.
 
+use crate::registry::{self, Taken};
 use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
@@ -50,6 +51,9 @@ struct Options {
     log_level: String,
     plain_tcp: bool,
     userns: Userns,
+    registry: registry::Options,
+    /// Whether the registry is wanted where it would be by itself.
+    registry_enabled: bool,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -62,6 +66,8 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         log_level: "info".to_owned(),
         plain_tcp: false,
         userns: Userns::Host,
+        registry: registry::Options::default(),
+        registry_enabled: false,
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -73,9 +79,24 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             options.plain_tcp = true;
             continue;
         }
+        if flag == "--registry" && joined.is_none() {
+            options.registry_enabled = true;
+            continue;
+        }
+        let has_value = joined.is_some();
         let mut value = || {
             joined.clone().or_else(|| words.next()).ok_or_else(|| format!("flag needs an argument: {flag}"))
         };
+        if let Some(name) = flag.strip_prefix("--registry-") {
+            match options.registry.flag(name, has_value) {
+                Taken::Alone => continue,
+                Taken::Value => {
+                    options.registry.set(name, value()?);
+                    continue;
+                }
+                Taken::No => {}
+            }
+        }
         match flag.as_str() {
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
@@ -97,6 +118,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             return Err(format!("{flag} {}: an absolute path is needed", root.display()));
         }
     }
+    options.registry_enabled |= options.registry.is_asked_for();
     if options.hosts.is_empty() {
         options.hosts.push(format!("unix://{}", options.exec_root.join("bocage.sock").display()));
     }
@@ -162,6 +184,10 @@ async fn serve_on(options: Options) -> Result<(), String> {
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
     }
+    let registry = match options.registry_enabled {
+        true => Some(registry::listen(options.registry.address("registry-")?).await?),
+        false => None,
+    };
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| format!("listen for SIGTERM: {error}"))?;
     let mut interrupt =
@@ -179,6 +205,10 @@ async fn serve_on(options: Options) -> Result<(), String> {
     let mut served = Vec::new();
     for listener in listeners {
         served.push(tokio::spawn(api_docker::serve(listener, engine.doors(), Clock::system())));
+    }
+    if let Some(listener) = registry {
+        let registry = tokio::task::block_in_place(|| registry::make(engine.images(), &options.registry));
+        served.push(tokio::spawn(images::distribution::serve(listener, registry?)));
     }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: ending, containers go on"),
@@ -277,6 +307,16 @@ mod tests {
         assert!(
             parse(&words("--data-root"), |_| None).is_err_and(|error| error.contains("needs an argument"))
         );
+    }
+
+    #[test]
+    fn a_registry_is_served_when_any_of_its_flags_is_given() {
+        let enabled = |line: &str| parse(&words(line), |_| None).map(|options| options.registry_enabled);
+        assert_eq!(enabled("--registry"), Ok(true));
+        assert_eq!(enabled("--registry-listen 127.0.0.1:1"), Ok(true));
+        assert_eq!(enabled("--registry-users=/u --registry-anonymous-pull *"), Ok(true));
+        assert_eq!(enabled(""), Ok(false));
+        assert!(enabled("--registry-fly").is_err_and(|error| error.contains("--registry-fly")));
     }
 
     #[test]

@@ -56,7 +56,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("bocage-lock-{}", std::process::id()));
         let first = take(&root, "data root", "stop it").map_err(|error| assert_eq!(error, "")).ok();
         let refusal = take(&root, "data root", "stop it").err().unwrap_or_default();
-        assert!(refusal.contains(&format!("process id {}", std::process::id())), "{refusal}");
+        assert!(refusal.contains(&format!("process with id {}", std::process::id())), "{refusal}");
         drop(first);
         assert!(take(&root, "data root", "stop it").is_ok());
         let _ = std::fs::remove_dir_all(&root);

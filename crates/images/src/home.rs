@@ -95,22 +95,24 @@ impl Home {
         blobs: &HashSet<ContentDigest>,
         layers: &HashSet<String>,
     ) -> Result<()> {
-        let is_blob = |name: &str| format!("sha256:{name}").parse().is_ok_and(|blob| blobs.contains(&blob));
-        let is_512 = |name: &str| format!("sha512:{name}").parse().is_ok_and(|blob| blobs.contains(&blob));
-        let is_layer = |name: &str| layers.contains(name);
-        let places: [(&PathBuf, &dyn Fn(&str) -> bool); 3] =
-            [(&self.blobs, &is_blob), (&self.blobs_512, &is_512), (&self.layers, &is_layer)];
-        for (directory, is_known) in places {
-            for entry in fs::read_dir(directory).map_err(Error::read(directory))? {
-                let entry = entry.map_err(Error::read(directory))?;
-                if !entry.file_name().to_str().is_some_and(is_known) {
-                    let path = entry.path();
-                    base::file::remove_all(&path).map_err(Error::remove(&path))?;
-                }
-            }
-        }
-        Ok(())
+        let is_content = |algorithm: &str, name: &str| {
+            format!("{algorithm}:{name}").parse().is_ok_and(|blob| blobs.contains(&blob))
+        };
+        remove_unknown_in(&self.blobs, |name| is_content("sha256", name))?;
+        remove_unknown_in(&self.blobs_512, |name| is_content("sha512", name))?;
+        remove_unknown_in(&self.layers, |name| layers.contains(name))
     }
+}
+
+fn remove_unknown_in(directory: &Path, is_known: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in fs::read_dir(directory).map_err(Error::read(directory))? {
+        let entry = entry.map_err(Error::read(directory))?;
+        if !entry.file_name().to_str().is_some_and(&is_known) {
+            let path = entry.path();
+            base::file::remove_all(&path).map_err(Error::remove(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a directory last beyond the loss of power.

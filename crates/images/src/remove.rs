@@ -60,10 +60,10 @@ enum Leased {
 }
 
 /// Takes one from a count, which goes with its last.
-fn count_down<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) {
-    match counts.get_mut(&key) {
+fn count_down<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    match counts.get_mut(key) {
         Some(count) if *count > 1 => *count -= 1,
-        _ => drop(counts.remove(&key)),
+        _ => drop(counts.remove(key)),
     }
 }
 
@@ -80,9 +80,9 @@ impl Drop for Lease {
             Leased::Layers => pins.frozen = pins.frozen.saturating_sub(1),
             Leased::Image(id) => {
                 pins.released += 1;
-                count_down(&mut pins.images, id);
+                count_down(&mut pins.images, &id);
             }
-            Leased::Content(digest) => count_down(&mut pins.content, digest),
+            Leased::Content(digest) => count_down(&mut pins.content, &digest),
         }
     }
 }

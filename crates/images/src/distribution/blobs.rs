@@ -84,7 +84,7 @@ impl Registry {
                 return Err(Refusal::UnknownBlob { repository: repository.clone(), digest });
             }
             if let Some((user, _)) = tx.list_under(&PARTS, &users_of(&held))?.first() {
-                return Err(Refusal::BlobInUse { digest, manifest: user.manifest });
+                return Err(Refusal::BlobInUse { digest, manifest: Box::new(user.manifest) });
             }
             tx.remove(&LINKS, &held);
             Ok(())

@@ -167,7 +167,7 @@ fn understand(
     let digest = hasher.finish();
     match target {
         Target::Digest(wanted) if *wanted != digest => {
-            return Err(Refusal::OtherDigest { wanted: *wanted, found: digest });
+            return Err(Refusal::OtherDigest { wanted: *wanted, found: Box::new(digest) });
         }
         _ => {}
     }

@@ -10,6 +10,7 @@
 //! - [`Registry`]: blobs, uploads, manifests, tags of repositories; what `http` asks. Every call blocks.
 //! - `records`: the tables, and what keeps content from being removed
 //! - `announced`, `collect`: what may be removed, beside pushes
+//! - `access`: who may do what
 //! - `http`: requests, refusals and answers
 //!
 //! Invariants:
@@ -30,15 +31,17 @@ mod manifests;
 mod names;
 mod records;
 mod refusal;
+mod tls;
 mod uploads;
 
-pub use access::{Access, Action, User};
+pub use access::{Access, Action, BadUsers, Rights, User, hash_password};
 pub use collect::Collected;
 pub use digest::{BadContentDigest, ContentDigest};
 pub use http::{Served, serve};
 pub use names::{Repository, Tag, Target};
 pub(crate) use records::{all_held, is_held};
 pub use refusal::Refusal;
+pub use tls::{BadTls, tls_config};
 
 use crate::{Images, Result};
 use announced::Announced;

@@ -38,7 +38,7 @@ pub enum Refusal {
         /// What the client said.
         wanted: ContentDigest,
         /// What it is.
-        found: ContentDigest,
+        found: Box<ContentDigest>,
     },
     /// The repository has no such blob.
     #[error("{repository} has no blob {digest}")]
@@ -54,7 +54,7 @@ pub enum Refusal {
         /// The blob.
         digest: ContentDigest,
         /// What needs it.
-        manifest: ContentDigest,
+        manifest: Box<ContentDigest>,
     },
     /// There is no such upload.
     #[error(

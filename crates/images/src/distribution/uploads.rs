@@ -341,7 +341,7 @@ impl Registry {
         let data = upload.data();
         let found = upload.digest(wanted.algorithm()).map_err(Error::read(&data))?;
         if found != wanted {
-            return Err(Refusal::OtherDigest { wanted, found });
+            return Err(Refusal::OtherDigest { wanted, found: Box::new(found) });
         }
         let pen = upload.pen().map_err(Error::write(&data))?;
         pen.file.sync_all().map_err(Error::write(&data))?;

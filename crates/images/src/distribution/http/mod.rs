@@ -17,9 +17,11 @@ mod manifests;
 mod range;
 mod table;
 mod uploads;
+mod who;
 
 use super::access::{Access, User};
 use super::{Refusal, Registry, Repository};
+use base::Clock;
 use body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -28,14 +30,16 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use table::{Routed, route};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// Connections served at a time; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -47,6 +51,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request that are still read when it is refused, so that the client gets to read why.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
+/// How long a client may take to agree on encryption.
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Passwords that are verified at a time: each takes a processor, and 19 MiB.
+const VERIFYING_MAX: usize = 2;
 /// How often what nobody needs is removed.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -56,9 +64,37 @@ type Answer = Result<Response<Body>, Refusal>;
 /// Everything that requests share.
 pub struct Served {
     /// The repositories.
-    pub registry: Arc<Registry>,
-    /// Who may do what.
-    pub access: Access,
+    registry: Arc<Registry>,
+    access: Mutex<Arc<Access>>,
+    /// Passwords that are being verified; more wait.
+    verifying: Semaphore,
+    clock: Clock,
+    /// How connections are encrypted; `None` leaves them plain.
+    tls: Option<TlsAcceptor>,
+}
+
+impl Served {
+    /// A registry for those who have access.
+    pub fn new(registry: Arc<Registry>, access: Access, clock: Clock) -> Served {
+        let verifying = Semaphore::new(VERIFYING_MAX);
+        Served { registry, access: Mutex::new(Arc::new(access)), verifying, clock, tls: None }
+    }
+
+    /// The same with encrypted connections.
+    #[must_use]
+    pub fn with_tls(mut self, config: Arc<ServerConfig>) -> Served {
+        self.tls = Some(TlsAcceptor::from(config));
+        self
+    }
+
+    /// Lets others in, from the next request on.
+    pub fn set_access(&self, access: Access) {
+        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    }
+
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Serves a registry to all who connect, and removes what nobody needs, until the future is dropped; requests under way go on
@@ -87,7 +123,14 @@ async fn accept(listener: TcpListener, served: Arc<Served>) {
         let _ = stream.set_nodelay(true);
         let served = Arc::clone(&served);
         tokio::spawn(async move {
-            speak(stream, served).await;
+            match served.tls.clone() {
+                None => speak(stream, served).await,
+                Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => speak(stream, served).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a client did not agree on encryption"),
+                    Err(_) => tracing::debug!("a client took too long to agree on encryption"),
+                },
+            }
             drop(permit);
         });
     }
@@ -139,13 +182,18 @@ fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, Refusal> {
 /// One request: its answer, or the refusal as an answer, with the headers that all of them carry.
 async fn respond(request: Request<Incoming>, served: Arc<Served>) -> Result<Response<Body>, Infallible> {
     let (parts, mut body) = request.into_parts();
-    let answered = dispatch(&parts, &mut body, &served).await;
+    let access = served.access();
+    let answered = dispatch(&parts, &mut body, &served, &access).await;
     let is_head = parts.method == Method::HEAD;
     let mut response = match answered {
         Ok(response) => response,
         Err(refusal) => {
             drain(&mut body).await;
-            refuse(&refusal, is_head)
+            let mut response = refuse(&refusal, is_head);
+            if let Refusal::WhoAreYou(_) = refusal {
+                who::challenge(&mut response, &access, &parts, served.tls.is_some());
+            }
+            response
         }
     };
     let headers = response.headers_mut();
@@ -158,18 +206,19 @@ async fn respond(request: Request<Incoming>, served: Arc<Served>) -> Result<Resp
     Ok(response)
 }
 
-async fn dispatch(parts: &hyper::http::request::Parts, body: &mut Incoming, served: &Arc<Served>) -> Answer {
-    let user = served.access.user();
+async fn dispatch(
+    parts: &hyper::http::request::Parts,
+    body: &mut Incoming,
+    served: &Arc<Served>,
+    access: &Arc<Access>,
+) -> Answer {
+    let user = who::asks(parts, served, access).await?;
     let Routed { operation, repository, parameter } = route(&parts.method, parts.uri.path())?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    if let (Some(repository), Some(action)) = (&repository, operation.action)
-        && !user.may(action, repository)
-    {
-        let (user, what) = (user.name().to_owned(), repository.to_string());
-        return Err(Refusal::Denied { user, action: action.word(), what });
-    }
+    who::may(&user, access, operation, repository.as_ref())?;
     let mut call = Call {
         served: Arc::clone(served),
+        access: Arc::clone(access),
         user,
         is_head: parts.method == Method::HEAD,
         repository,
@@ -239,6 +288,7 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 /// A request as handlers are given it.
 struct Call<'c> {
     served: Arc<Served>,
+    access: Arc<Access>,
     user: User,
     is_head: bool,
     repository: Option<Repository>,

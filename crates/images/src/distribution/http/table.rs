@@ -1,8 +1,9 @@
 //! Every operation of a registry as data: its address, its method, and what it does to a repository.
 //!
-//! The endpoints are those of the distribution specification 1.1 ("Endpoints"), and Docker's `_catalog`.
+//! The endpoints are those of the distribution specification 1.1 ("Endpoints"), Docker's
+//! `_catalog`, and where tokens are had.
 
-use super::{Answer, Call, blobs, lists, manifests, uploads};
+use super::{Answer, Call, blobs, lists, manifests, uploads, who};
 use crate::distribution::access::Action;
 use crate::distribution::{Refusal, Repository};
 use hyper::Method;
@@ -25,6 +26,7 @@ pub(super) struct Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Base,
+    Token,
     Catalog,
     Tags,
     Referrers,
@@ -42,9 +44,10 @@ const PULL: Option<Action> = Some(Action::Pull);
 const PUSH: Option<Action> = Some(Action::Push);
 const DELETE: Option<Action> = Some(Action::Delete);
 
-static OPERATIONS: [Operation; 19] = [
+static OPERATIONS: [Operation; 20] = [
     operation(Method::GET, Place::Base, None, |call| Box::pin(lists::base(call))),
     operation(Method::HEAD, Place::Base, None, |call| Box::pin(lists::base(call))),
+    operation(Method::GET, Place::Token, None, |call| Box::pin(who::token(call))),
     operation(Method::GET, Place::Catalog, None, |call| Box::pin(lists::catalog(call))),
     operation(Method::GET, Place::Tags, PULL, |call| Box::pin(lists::tags(call))),
     operation(Method::GET, Place::Referrers, PULL, |call| Box::pin(lists::referrers(call))),
@@ -63,6 +66,13 @@ static OPERATIONS: [Operation; 19] = [
     operation(Method::DELETE, Place::Upload, PUSH, |call| Box::pin(uploads::cancel(call))),
     operation(Method::HEAD, Place::Tags, PULL, |call| Box::pin(lists::tags(call))),
 ];
+
+impl Operation {
+    /// Whether clients try with it what they need to say of themselves.
+    pub(super) fn is_base(&self) -> bool {
+        self.place == Place::Base
+    }
+}
 
 /// Where a request goes.
 pub(super) struct Routed {
@@ -91,6 +101,7 @@ fn place(path: &str) -> Option<(Place, Option<&str>, &str)> {
     let rest = path.strip_prefix("/v2")?;
     match rest {
         "" | "/" => return Some((Place::Base, None, "")),
+        "/token" => return Some((Place::Token, None, "")),
         "/_catalog" => return Some((Place::Catalog, None, "")),
         _ => {}
     }

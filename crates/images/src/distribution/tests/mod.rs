@@ -1,5 +1,6 @@
 //! The registry as a client sees it: a server in this process, and a client of a few lines.
 
+mod access;
 mod blobs;
 mod collecting;
 mod lists;
@@ -72,7 +73,7 @@ impl Site {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let registry = open(root.path());
-        let served = Arc::new(Served { registry: Arc::clone(&registry), access });
+        let served = Arc::new(Served::new(Arc::clone(&registry), access, Clock::system()));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener, served));
