@@ -125,6 +125,11 @@ impl User {
         self.name == ANONYMOUS
     }
 
+    /// Whether nothing is kept from them.
+    pub(crate) fn may_everything(&self) -> bool {
+        self.rights.0.iter().any(|(action, pattern)| *action == Action::Delete && pattern == "*")
+    }
+
     /// Whether they may do it.
     pub(crate) fn may(&self, action: Action, repository: &Repository) -> bool {
         self.rights.allow(action, repository)

@@ -7,6 +7,7 @@ use super::records::{
     Held, LINKS, LinkRecord, PARTS, REPOSITORIES, RepositoryRecord, held_anywhere, users_of,
 };
 use super::refusal::Refusal;
+use crate::records::LAYERS;
 use crate::{Error, Result};
 use std::fs::File;
 use store::{Durability, WriteTx};
@@ -15,6 +16,29 @@ use store::{Durability, WriteTx};
 pub(crate) struct Blob {
     pub(crate) file: File,
     pub(crate) bytes: u64,
+}
+
+/// Where a blob may be mounted from.
+pub(crate) struct Source<'s> {
+    /// This repository only; otherwise whoever has it.
+    pub(crate) from: Option<&'s Repository>,
+    /// Only from repositories that this allows.
+    pub(crate) readable: &'s dyn Fn(&Repository) -> bool,
+    /// From images of the node too, where no repository is named.
+    pub(crate) images: bool,
+}
+
+impl Source<'_> {
+    fn has(&self, repository: &Repository) -> bool {
+        self.from.is_none_or(|from| from == repository) && (self.readable)(repository)
+    }
+}
+
+/// The bytes of a layer of an image, as it came.
+fn of_an_image(tx: &WriteTx<'_>, digest: &ContentDigest) -> Result<Option<u64>> {
+    let Some(digest) = digest.sha256() else { return Ok(None) };
+    let layers = tx.list(&LAYERS)?;
+    Ok(layers.into_iter().find(|(_, layer)| layer.blob == digest).map(|(_, layer)| layer.blob_bytes))
 }
 
 /// Records that a repository has a blob.
@@ -47,27 +71,30 @@ impl Registry {
         }
     }
 
-    /// Gives a repository a blob that another one has: the one that is named, or any of `readable`. Whether it could.
+    /// Gives a repository a blob that is here already. Whether it could.
     ///
     /// # Errors
     /// When the tables cannot be changed.
     pub(crate) fn mount(
         &self,
         repository: &Repository,
-        from: Option<&Repository>,
         digest: ContentDigest,
-        readable: &dyn Fn(&Repository) -> bool,
+        source: &Source<'_>,
     ) -> Result<bool, Refusal> {
         let held = Held { digest, repository: repository.clone() };
         self.announced.announce(held.clone(), self.clock.instant());
         let mounted = self.images.store.write(Durability::Synced, |tx| {
             let holders = tx.list_under(&LINKS, &held_anywhere(&digest))?;
-            let fits = |holder: &Held| {
-                from.is_none_or(|from| holder.repository == *from) && readable(&holder.repository)
+            let found = holders.into_iter().find(|(holder, _)| source.has(&holder.repository));
+            let bytes = match found {
+                Some((_, record)) => record.bytes,
+                None if source.images && source.from.is_none() => match of_an_image(tx, &digest)? {
+                    Some(bytes) => bytes,
+                    None => return Ok(false),
+                },
+                None => return Ok(false),
             };
-            let found = holders.into_iter().find(|(holder, _)| fits(holder));
-            let Some((_, record)) = found else { return Ok(false) };
-            link(tx, &held, record.bytes)?;
+            link(tx, &held, bytes)?;
             Ok::<_, Error>(true)
         })?;
         Ok(mounted)

@@ -5,6 +5,7 @@
 use super::range::piece;
 use super::{Answer, Call, blobs, empty, joined, set};
 use crate::distribution::access::Action;
+use crate::distribution::blobs::Source;
 use crate::distribution::digest::Algorithm;
 use crate::distribution::uploads::{Taken, Upload};
 use crate::distribution::{ContentDigest, Refusal, Registry, Repository};
@@ -36,7 +37,10 @@ pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
         let (name, user) = (repository.clone(), call.user.clone());
         let mounted = call
             .blocking(move |registry| {
-                registry.mount(&name, from.as_ref(), digest, &|other| user.may(Action::Pull, other))
+                let readable = |other: &Repository| user.may(Action::Pull, other);
+                let source =
+                    Source { from: from.as_ref(), readable: &readable, images: user.may_everything() };
+                registry.mount(&name, digest, &source)
             })
             .await?;
         if mounted {

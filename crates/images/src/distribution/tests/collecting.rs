@@ -75,6 +75,25 @@ fn images_and_repositories_share_a_file_which_goes_with_the_last_of_them() {
     assert_eq!(site.files(), 0);
 }
 
+#[test]
+fn a_layer_of_an_image_is_mounted_without_a_copy_by_whoever_may_do_everything() {
+    let site = Site::new();
+    let images = &site.registry.images;
+    let pieces = [Piece { path: "file", mode: 0o644, bytes: Some(b"content") }];
+    images.assemble(&pieces, ImageConfig::default(), Time::from_unix_seconds(1), "made", None).unwrap();
+    let layer = images.store.read(|tx| tx.list(&crate::records::LAYERS)).unwrap().remove(0).1;
+    let mount = |query: &str| {
+        let path = format!("/v2/a/blobs/uploads/?mount={}{query}", layer.blob);
+        site.ask("POST", &path, &[], b"").status
+    };
+    assert_eq!(mount("&from=elsewhere"), StatusCode::ACCEPTED);
+    assert_eq!((mount(""), site.files()), (StatusCode::CREATED, 2));
+    let path = format!("/v2/a/blobs/{}", layer.blob);
+    assert_eq!(site.get(&path).body.len() as u64, layer.blob_bytes);
+    assert_eq!((site.ask("DELETE", &path, &[], b"").status, site.files()), (StatusCode::ACCEPTED, 2));
+    assert_eq!(images.list().unwrap().len(), 1);
+}
+
 /// A client that is told that a blob is here pushes a manifest that needs it, while everything that is not announced is
 /// being collected.
 #[test]
