@@ -5,6 +5,7 @@ mod blobs;
 mod collecting;
 mod lists;
 mod manifests;
+mod tls;
 
 use super::access::Access;
 use super::announced::ANNOUNCED_KEPT;
@@ -70,10 +71,14 @@ impl Site {
     }
 
     fn on(root: TempDir, access: Access) -> Site {
+        Site::with(root, |registry| Served::new(registry, access, Clock::system()))
+    }
+
+    fn with(root: TempDir, serving: impl FnOnce(Arc<Registry>) -> Served) -> Site {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let registry = open(root.path());
-        let served = Arc::new(Served::new(Arc::clone(&registry), access, Clock::system()));
+        let served = Arc::new(serving(Arc::clone(&registry)));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener, served));
