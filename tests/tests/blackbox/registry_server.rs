@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use blackbox::{binary, until};
+use blackbox::{Client, Node, Options, binary, free_port, until};
 
 /// How often a registry is killed while blobs are being pushed.
 const KILLS: usize = 4;
@@ -199,6 +199,27 @@ fn every_blob_whose_push_was_answered_is_there_after_a_kill_at_any_moment() {
     // Of each round, the one may be there too that was recorded and not answered.
     let files = registry.count("blobs/sha256");
     assert!((pushed.len()..=pushed.len() + KILLS).contains(&files), "{files} files of {}", pushed.len());
+}
+
+#[test]
+fn the_daemons_registry_has_what_it_acknowledged_after_the_daemon_was_killed() {
+    if !blackbox::ready(Client::Bocage, &[]) {
+        return;
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let words = vec!["--registry-listen".to_owned(), address.to_string()];
+    let mut node = Node::start_with(Options { words, ..Options::default() });
+    let content = content(5, 100_000);
+    let digest = digest(&content);
+    let path = format!("/v2/app/blobs/uploads/?digest={digest}");
+    assert_eq!(ask(address, "POST", &path, "", &content).unwrap().status, 201);
+    node.kill();
+    node.start_again();
+    let path = format!("/v2/app/blobs/{digest}");
+    let answer = until("the registry answers", || ask(address, "GET", &path, "", b"").ok());
+    assert!(answer.status == 200 && answer.body == content, "{}", answer.status);
+    assert_eq!(ask(address, "DELETE", &path, "", b"").unwrap().status, 202);
+    node.stop();
 }
 
 #[test]
