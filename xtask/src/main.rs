@@ -11,6 +11,7 @@
 //! | `broken` | takes each protection away and expects a test to fail ([`broken`]) |
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
+//! | `suite distribution` | the distribution specification's own tests, against our registry ([`suite`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
 //! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
 //!
@@ -35,6 +36,7 @@ mod product;
 mod say;
 mod scratch;
 mod shell;
+mod suite;
 mod test;
 mod vm;
 
@@ -43,7 +45,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 11] = [
+const COMMANDS: [(&str, &str); 12] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -53,6 +55,7 @@ const COMMANDS: [(&str, &str); 11] = [
     ("broken", "take each protection away in a copy of the sources and expect a test to fail"),
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
+    ("suite distribution", "run the distribution specification's own tests against our registry"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
     ("vm-test", "boot one with control groups v2 alone and run tests there"),
 ];
@@ -79,6 +82,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo"] => demo::run(),
         ["broken", rest @ ..] => broken::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
+        ["suite", rest @ ..] => suite::run(rest),
         ["vm-demo"] => vm::demo(),
         ["vm-test", rest @ ..] => vm::test(rest),
         // The halves of the commands above that need root; see `shell::as_root`.
@@ -102,6 +106,6 @@ fn run(words: &[&str]) -> Result<()> {
 fn help() {
     say::line("Usage: cargo xtask COMMAND\n");
     for (name, what) in COMMANDS {
-        say::line(&format!("  {name:<13} {what}"));
+        say::line(&format!("  {name:<18} {what}"));
     }
 }

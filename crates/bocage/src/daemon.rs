@@ -6,6 +6,7 @@
 //!
 //! Sockets are bound before the engine is opened: a client that is early waits instead of being refused.
 
+use crate::registry::{self, Taken};
 use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
@@ -35,6 +36,10 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long requests that are under way may take to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
+/// What to do when another daemon has a root.
+const LOCK_HINT: &str = "stop a daemon with `bocage daemon stop`, or give this one roots of its own with --data-root and \
+                         --exec-root";
+
 /// Groups that may use the socket, the first that there is.
 const GROUPS: [&str; 2] = ["docker", "bocage"];
 
@@ -48,6 +53,9 @@ struct Options {
     plain_tcp: bool,
     userns: Userns,
     config: Option<PathBuf>,
+    registry: registry::Options,
+    /// Whether the registry is wanted where it would be by itself.
+    registry_enabled: bool,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -61,6 +69,8 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         plain_tcp: false,
         userns: Userns::Host,
         config: lookup("BOCAGE_CONFIG").map(PathBuf::from),
+        registry: registry::Options::default(),
+        registry_enabled: false,
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -72,9 +82,24 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             options.plain_tcp = true;
             continue;
         }
+        if flag == "--registry" && joined.is_none() {
+            options.registry_enabled = true;
+            continue;
+        }
+        let has_value = joined.is_some();
         let mut value = || {
             joined.clone().or_else(|| words.next()).ok_or_else(|| format!("flag needs an argument: {flag}"))
         };
+        if let Some(name) = flag.strip_prefix("--registry-") {
+            match options.registry.flag(name, has_value) {
+                Taken::Alone => continue,
+                Taken::Value => {
+                    options.registry.set(name, value()?);
+                    continue;
+                }
+                Taken::No => {}
+            }
+        }
         match flag.as_str() {
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
@@ -97,6 +122,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             return Err(format!("{flag} {}: an absolute path is needed", root.display()));
         }
     }
+    options.registry_enabled |= options.registry.is_asked_for();
     if options.hosts.is_empty() {
         options.hosts.push(format!("unix://{}", options.exec_root.join("bocage.sock").display()));
     }
@@ -124,7 +150,10 @@ fn serve(options: Options) -> Result<(), String> {
     }
     log::start(&options.log_level)?;
     take_all_descriptors();
-    let locks = [lock::take(&options.data_root, "data root")?, lock::take(&options.exec_root, "exec root")?];
+    let locks = [
+        lock::take(&options.data_root, "data root", LOCK_HINT)?,
+        lock::take(&options.exec_root, "exec root", LOCK_HINT)?,
+    ];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -172,6 +201,10 @@ async fn serve_on(options: Options) -> Result<(), String> {
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
     }
+    let registry = match options.registry_enabled {
+        true => Some(registry::listen(options.registry.address("registry-")?).await?),
+        false => None,
+    };
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| format!("listen for SIGTERM: {error}"))?;
     let mut interrupt =
@@ -190,6 +223,10 @@ async fn serve_on(options: Options) -> Result<(), String> {
     let mut served = Vec::new();
     for listener in listeners {
         served.push(tokio::spawn(api_docker::serve(listener, engine.doors(), Clock::system())));
+    }
+    if let Some(listener) = registry {
+        let registry = tokio::task::block_in_place(|| registry::make(engine.images(), &options.registry));
+        served.push(tokio::spawn(images::distribution::serve(listener, registry?)));
     }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: ending, containers go on"),
@@ -288,6 +325,16 @@ mod tests {
         assert!(
             parse(&words("--data-root"), |_| None).is_err_and(|error| error.contains("needs an argument"))
         );
+    }
+
+    #[test]
+    fn a_registry_is_served_when_any_of_its_flags_is_given() {
+        let enabled = |line: &str| parse(&words(line), |_| None).map(|options| options.registry_enabled);
+        assert_eq!(enabled("--registry"), Ok(true));
+        assert_eq!(enabled("--registry-listen 127.0.0.1:1"), Ok(true));
+        assert_eq!(enabled("--registry-users=/u --registry-anonymous-pull *"), Ok(true));
+        assert_eq!(enabled(""), Ok(false));
+        assert!(enabled("--registry-fly").is_err_and(|error| error.contains("--registry-fly")));
     }
 
     #[test]

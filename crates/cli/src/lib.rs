@@ -38,6 +38,11 @@ pub fn print(text: &str) {
     printer::out(text);
 }
 
+/// Prints a question on standard error, so that standard output holds answers only.
+pub fn print_prompt(text: &str) {
+    printer::raw_error(text.as_bytes());
+}
+
 /// Prints an error on standard error, with the program's name in front.
 pub fn print_error(message: &str) {
     printer::error(message);

@@ -105,6 +105,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// The images of this node, for a registry that shares them.
+    pub fn images(&self) -> Arc<images::Images> {
+        Arc::clone(&self.shared.images)
+    }
+
     /// Opens the data root, finds what is there, adopts what runs, and starts what shall run.
     ///
     /// Must be called inside a tokio runtime, on a thread that may block.

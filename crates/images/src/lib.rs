@@ -26,6 +26,7 @@ mod change;
 mod compare;
 mod config;
 mod contents;
+pub mod distribution;
 mod error;
 mod find;
 mod hash;
@@ -67,6 +68,7 @@ pub use tarball::TarError;
 pub use unpack::{FilesManner, put};
 
 use base::Clock;
+use distribution::ContentDigest;
 use home::Home;
 use records::{IMAGES, LAYERS};
 use remove::Pins;
@@ -102,10 +104,11 @@ impl Images {
         let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
         images.store.read(|tx| -> Result<()> {
             for (_, layer) in tx.list(&LAYERS)? {
-                blobs.insert(layer.blob.hex());
+                blobs.insert(layer.blob.into());
                 layers.insert(layer.directory);
             }
-            blobs.extend(tx.list(&IMAGES)?.into_iter().map(|(id, _)| id.hex()));
+            blobs.extend(tx.list(&IMAGES)?.into_iter().map(|(id, _)| ContentDigest::from(id)));
+            blobs.extend(distribution::all_held(tx)?);
             Ok(())
         })?;
         images.home.remove_unknown(&blobs, &layers)?;

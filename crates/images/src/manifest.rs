@@ -7,6 +7,7 @@
 use crate::Platform;
 use crate::config::null_is_default;
 use model::Digest;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -78,13 +79,13 @@ impl DescriptorPlatform {
 
 /// Where a part is: by digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Descriptor {
+#[serde(rename_all = "camelCase", bound(deserialize = "D: Deserialize<'de>"))]
+pub struct Descriptor<D = Digest> {
     /// What it is.
     #[serde(default, deserialize_with = "null_is_default")]
     pub media_type: String,
     /// Its content's digest.
-    pub digest: Digest,
+    pub digest: D,
     /// Its bytes.
     #[serde(default)]
     pub size: u64,
@@ -123,8 +124,8 @@ impl Descriptor {
 
 /// A list of manifests: one image for several platforms, or several images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Index {
+#[serde(rename_all = "camelCase", bound(deserialize = "D: Deserialize<'de>"))]
+pub struct Index<D = Digest> {
     /// Always 2.
     pub schema_version: u32,
     /// What this document is; some leave it out.
@@ -135,10 +136,10 @@ pub struct Index {
     pub artifact_type: String,
     /// The manifests, the preferred ones first.
     #[serde(deserialize_with = "null_is_default")]
-    pub manifests: Vec<Descriptor>,
+    pub manifests: Vec<Descriptor<D>>,
     /// The manifest that this one says something of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Descriptor>,
+    pub subject: Option<Descriptor<D>>,
     /// What else is said of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
@@ -159,8 +160,8 @@ impl Index {
 
 /// The parts of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifest {
+#[serde(rename_all = "camelCase", bound(deserialize = "D: Deserialize<'de>"))]
+pub struct Manifest<D = Digest> {
     /// Always 2.
     pub schema_version: u32,
     /// What this document is; some leave it out.
@@ -170,13 +171,13 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub artifact_type: String,
     /// The configuration.
-    pub config: Descriptor,
+    pub config: Descriptor<D>,
     /// The layers, the bottom one first.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub layers: Vec<Descriptor>,
+    pub layers: Vec<Descriptor<D>>,
     /// The manifest that this one says something of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Descriptor>,
+    pub subject: Option<Descriptor<D>>,
     /// What else is said of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
@@ -226,11 +227,11 @@ pub enum BadDocument {
 
 /// What a document is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Document {
+pub enum Document<D = Digest> {
     /// One image or artifact.
-    Manifest(Box<Manifest>),
+    Manifest(Box<Manifest<D>>),
     /// A list of them.
-    Index(Box<Index>),
+    Index(Box<Index<D>>),
 }
 
 /// As much of a document as tells its kind.
@@ -250,12 +251,22 @@ struct Outline {
 }
 
 impl Document {
+    /// Reads a document whose parts are named by SHA-256, as [`Document::read`] does.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn parse(bytes: &[u8], came_as: &str) -> Result<Document, BadDocument> {
+        Document::read(bytes, came_as)
+    }
+}
+
+impl<D: DeserializeOwned> Document<D> {
     /// Reads a document. `came_as` is the media type that the transport told (parameters after `;` do not count), or
     /// nothing.
     ///
     /// # Errors
     /// When it is too big, no JSON of the right form, of a kind that is not understood, or could be read in two ways.
-    pub fn parse(bytes: &[u8], came_as: &str) -> Result<Document, BadDocument> {
+    pub fn read(bytes: &[u8], came_as: &str) -> Result<Document<D>, BadDocument> {
         if bytes.len() > DOCUMENT_BYTES_MAX {
             return Err(BadDocument::TooLarge { found: bytes.len() });
         }
@@ -308,7 +319,7 @@ impl Document {
     }
 
     /// The parts that it needs, the configuration first. What it says something of is none.
-    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor<D>> {
         let (config, rest) = match self {
             Document::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
             Document::Index(index) => (None, &index.manifests),
@@ -317,7 +328,7 @@ impl Document {
     }
 
     /// The manifest that it says something of.
-    pub fn subject(&self) -> Option<&Descriptor> {
+    pub fn subject(&self) -> Option<&Descriptor<D>> {
         match self {
             Document::Manifest(manifest) => manifest.subject.as_ref(),
             Document::Index(index) => index.subject.as_ref(),

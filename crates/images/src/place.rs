@@ -17,6 +17,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use store::{Durability, WriteTx};
 
+/// What stands in its place now. Whoever pushed the same blob to a registry has it there as well.
+enum Moved {
+    Blob(Digest),
+    Layer(PathBuf),
+}
+
 impl Images {
     /// Places layers and the images made of them. Layers that no image uses, or that came in meanwhile, go with the
     /// stage.
@@ -29,15 +35,18 @@ impl Images {
         let staged: BTreeMap<Digest, StagedLayer> =
             layers.into_iter().map(|layer| (layer.diff_id, layer)).collect();
         // Nobody removes what is here while this looks at it.
-        let _pins = self.lock_pins();
+        let pins = self.lock_pins();
         let mut moved = Vec::new();
         let placed = self.move_all(stage, &staged, images, &mut moved).and_then(|records| {
             self.store.write(Durability::Synced, |tx| record(tx, &records, images, self.clock.now()))
         });
         if placed.is_err() {
-            for path in moved {
+            for one in moved {
                 // The stage deletes it; if even that fails, the next opening does.
-                let _ = stage.discard(&path);
+                let _ = match one {
+                    Moved::Blob(digest) => self.discard_content(stage, &pins, digest.into()),
+                    Moved::Layer(path) => stage.discard(&path),
+                };
             }
         }
         placed
@@ -49,7 +58,7 @@ impl Images {
         stage: &Stage,
         staged: &BTreeMap<Digest, StagedLayer>,
         images: &[NewImage],
-        moved: &mut Vec<PathBuf>,
+        moved: &mut Vec<Moved>,
     ) -> Result<Vec<(Digest, LayerRecord)>> {
         let mut records: BTreeMap<Digest, LayerRecord> = BTreeMap::new();
         for image in images {
@@ -60,13 +69,11 @@ impl Images {
                 }
                 let layer = staged.get(diff_id).ok_or(Error::Damaged { id: image.id, layer: *diff_id })?;
                 let name = fresh_name();
-                for (from, to) in [
-                    (&layer.blob_path, self.home.blob(layer.blob)),
-                    (&layer.directory, self.home.layer(&name)),
-                ] {
-                    fs::rename(from, &to).map_err(Error::write(&to))?;
-                    moved.push(to);
-                }
+                let (blob, directory) = (self.home.blob(layer.blob), self.home.layer(&name));
+                fs::rename(&layer.blob_path, &blob).map_err(Error::write(&blob))?;
+                moved.push(Moved::Blob(layer.blob));
+                fs::rename(&layer.directory, &directory).map_err(Error::write(&directory))?;
+                moved.push(Moved::Layer(directory));
                 records.insert(*diff_id, layer_record(layer, name, &self.boot));
             }
             let blob = self.home.blob(image.id.0);
@@ -74,7 +81,7 @@ impl Images {
                 let half = stage.path();
                 write_synced(&half, &image.config).map_err(Error::write(&blob))?;
                 fs::rename(&half, &blob).map_err(Error::write(&blob))?;
-                moved.push(blob);
+                moved.push(Moved::Blob(image.id.0));
             }
         }
         self.home.sync_places()?;
@@ -82,7 +89,7 @@ impl Images {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs::File::create_new(path)?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -204,7 +204,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 /// Letters and digits, with single separators between them: `.`, `_`, `__` or any number of `-`.
-fn is_component(text: &str) -> bool {
+pub(crate) fn is_component(text: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     if !bytes.first().is_some_and(is_word) || !bytes.last().is_some_and(is_word) {
@@ -216,7 +216,7 @@ fn is_component(text: &str) -> bool {
     })
 }
 
-fn is_tag(text: &str) -> bool {
+pub(crate) fn is_tag(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut bytes = text.bytes();
     bytes.next().is_some_and(is_word)

@@ -3,6 +3,7 @@
 //! An image that a stopped container uses may be removed by force: it loses its names and is no longer found, and its
 //! layers stay until [`Images::collect`] is told that no container uses it any more.
 
+use crate::distribution::{self, ContentDigest};
 use crate::find::{find, names_of};
 use crate::hash::chain_ids;
 use crate::home::Stage;
@@ -11,7 +12,7 @@ use crate::{Conflict, Error, Images, Reference, Result};
 use model::{Digest, ImageId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{Durability, WriteTx};
+use store::{Durability, ReadTx, WriteTx};
 
 /// A container that is made from an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +38,33 @@ pub(crate) struct Pins {
     /// Operations that count on the layers that are here.
     frozen: u32,
     images: BTreeMap<Digest, u32>,
+    /// Content that is taking its place.
+    content: BTreeMap<ContentDigest, u32>,
     /// Counts the leases of images that ended: whoever had one may have recorded a container.
     released: u64,
 }
 
-/// Keeps an image, or all layers, from being deleted while it lives.
+/// Keeps an image, all layers, or some content from being deleted while it lives.
 #[derive(Debug)]
 pub struct Lease {
     pins: Arc<Mutex<Pins>>,
-    image: Option<Digest>,
+    what: Leased,
+}
+
+/// What a lease keeps.
+#[derive(Clone, Copy, Debug)]
+enum Leased {
+    Layers,
+    Image(Digest),
+    Content(ContentDigest),
+}
+
+/// Takes one from a count, which goes with its last.
+fn count_down<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    match counts.get_mut(key) {
+        Some(count) if *count > 1 => *count -= 1,
+        _ => drop(counts.remove(key)),
+    }
 }
 
 impl std::fmt::Debug for Pins {
@@ -57,17 +76,13 @@ impl std::fmt::Debug for Pins {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.image {
-            None => pins.frozen = pins.frozen.saturating_sub(1),
-            Some(id) => {
+        match self.what {
+            Leased::Layers => pins.frozen = pins.frozen.saturating_sub(1),
+            Leased::Image(id) => {
                 pins.released += 1;
-                let left = pins.images.get(&id).copied().unwrap_or(0).saturating_sub(1);
-                if left == 0 {
-                    pins.images.remove(&id);
-                } else {
-                    pins.images.insert(id, left);
-                }
+                count_down(&mut pins.images, &id);
             }
+            Leased::Content(digest) => count_down(&mut pins.content, &digest),
         }
     }
 }
@@ -92,12 +107,26 @@ impl Images {
             return Err(Error::NoSuchImage(id.to_string()));
         }
         *pins.images.entry(id.0).or_default() += 1;
-        Ok(Lease { pins: Arc::clone(&self.pins), image: Some(id.0) })
+        Ok(Lease { pins: Arc::clone(&self.pins), what: Leased::Image(id.0) })
     }
 
     pub(crate) fn lease_layers(&self) -> Lease {
         self.lock_pins().frozen += 1;
-        Lease { pins: Arc::clone(&self.pins), image: None }
+        Lease { pins: Arc::clone(&self.pins), what: Leased::Layers }
+    }
+
+    /// Keeps some content until a table knows it: between its taking its place and that.
+    pub(crate) fn lease_content(&self, digest: ContentDigest) -> Lease {
+        *self.lock_pins().content.entry(digest).or_default() += 1;
+        Lease { pins: Arc::clone(&self.pins), what: Leased::Content(digest) }
+    }
+
+    /// Takes some content out of its place, unless a table knows it or it is just taking that place.
+    pub(crate) fn discard_content(&self, stage: &Stage, pins: &Pins, digest: ContentDigest) -> Result<()> {
+        if pins.content.contains_key(&digest) || self.store.read(|tx| is_known(tx, &digest))? {
+            return Ok(());
+        }
+        stage.discard(&self.home.content(&digest))
     }
 
     /// Takes a name away, and the image with its last one; or the image with all its names, given its id. `in_use`
@@ -161,9 +190,9 @@ impl Images {
             Ok::<_, Error>(Some((done, layers, config)))
         })?;
         let Some((done, layers, config)) = decided else { return Ok(None) };
-        self.discard(stage, &layers)?;
+        self.discard(stage, pins, &layers)?;
         if let Some(id) = config {
-            stage.discard(&self.home.blob(id))?;
+            self.discard_content(stage, pins, id.into())?;
         }
         Ok(Some(done))
     }
@@ -200,7 +229,7 @@ impl Images {
             Ok::<_, Error>(free)
         })?;
         for id in free {
-            stage.discard(&self.home.blob(id))?;
+            self.discard_content(&stage, &pins, id.into())?;
         }
         drop(pins);
         self.sweep(&stage)
@@ -213,15 +242,15 @@ impl Images {
             return Ok(());
         }
         let layers = self.store.write(Durability::Lazy, |tx| unreached(tx, None))?;
-        self.discard(stage, &layers)?;
+        self.discard(stage, &pins, &layers)?;
         drop(pins);
         Ok(())
     }
 
-    fn discard(&self, stage: &Stage, layers: &[LayerRecord]) -> Result<()> {
+    fn discard(&self, stage: &Stage, pins: &Pins, layers: &[LayerRecord]) -> Result<()> {
         for layer in layers {
             stage.discard(&self.home.layer(&layer.directory))?;
-            stage.discard(&self.home.blob(layer.blob))?;
+            self.discard_content(stage, pins, layer.blob.into())?;
         }
         Ok(())
     }
@@ -353,6 +382,17 @@ fn delete_or_hide(
     let told = record.layers.iter().zip(&chain).rev().filter(|(diff_id, _)| is_gone(diff_id));
     done.extend(told.map(|(_, chain)| Removed::Deleted(chain.to_string())));
     Ok(gone)
+}
+
+/// Whether an image, a layer or a registry's repository needs some content.
+pub(crate) fn is_known(tx: &ReadTx<'_>, digest: &ContentDigest) -> Result<bool> {
+    if let Some(digest) = digest.sha256()
+        && (tx.get(&IMAGES, &digest)?.is_some()
+            || tx.list(&LAYERS)?.iter().any(|(_, layer)| layer.blob == digest))
+    {
+        return Ok(true);
+    }
+    distribution::is_held(tx, digest)
 }
 
 /// Takes layers that no image has out of the table: of those given, or of all.

@@ -39,7 +39,21 @@ impl ReadTx<'_> {
         &self,
         table: &Table<K, V>,
     ) -> Result<Vec<(K, V)>, Error> {
-        decode_all(table, self.raw_list(&table.prefix())?)
+        self.list_under(table, "")
+    }
+
+    /// The entries whose keys' text begins with `prefix`, sorted by that text.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its bytes do not fit the types.
+    pub fn list_under<K: Display + FromStr, V: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        prefix: &str,
+    ) -> Result<Vec<(K, V)>, Error> {
+        let mut stored = table.prefix();
+        stored.extend_from_slice(prefix.as_bytes());
+        decode_all(table, self.raw_list(&stored)?)
     }
 
     fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -99,9 +113,22 @@ impl WriteTx<'_> {
         &self,
         table: &Table<K, V>,
     ) -> Result<Vec<(K, V)>, Error> {
-        let prefix = table.prefix();
-        let mut entries = self.below.raw_list(&prefix)?;
-        lay_over(&mut entries, &self.own, &prefix);
+        self.list_under(table, "")
+    }
+
+    /// The entries whose keys' text begins with `prefix`, sorted by that text, this transaction's own changes included.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its bytes do not fit the types.
+    pub fn list_under<K: Display + FromStr, V: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        prefix: &str,
+    ) -> Result<Vec<(K, V)>, Error> {
+        let mut stored = table.prefix();
+        stored.extend_from_slice(prefix.as_bytes());
+        let mut entries = self.below.raw_list(&stored)?;
+        lay_over(&mut entries, &self.own, &stored);
         decode_all(table, entries)
     }
 

@@ -19,6 +19,7 @@ mod looking;
 mod many;
 mod network;
 mod registry;
+mod registry_server;
 mod resources;
 mod running;
 mod starting;

@@ -2,8 +2,8 @@
 
 use super::Takes::{Many, Nothing, One};
 use super::flags::{
-    DAEMON, EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME, NETWORK, PROCESS, QUIET,
-    RUN_ONLY, STOP, STORAGE, flag, group,
+    DAEMON, DAEMON_REGISTRY, EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME, NETWORK,
+    PROCESS, QUIET, REGISTRY, RUN_ONLY, STOP, STORAGE, flag, group,
 };
 use super::{Entry, Operands};
 
@@ -501,8 +501,21 @@ pub(crate) const COMMANDS: &[Entry] = &[
         NODE,
         "Run the node itself, in the foreground",
         Operands::None,
-        &[DAEMON],
+        &[DAEMON, DAEMON_REGISTRY],
         &["sudo bocage daemon --host unix:///run/my.sock --data-root /srv/bocage"]
+    ),
+    entry!(
+        "registry",
+        &[],
+        NODE,
+        "Run a registry of images, in the foreground",
+        Operands::None,
+        &[REGISTRY],
+        &[
+            "bocage registry --listen 127.0.0.1:5000 --data /srv/registry",
+            "bocage registry password ann >> users",
+            "bocage registry --listen 0.0.0.0:443 --tls-cert c.pem --tls-key k.pem --users users --anonymous-pull '*'"
+        ]
     ),
     entry!("daemon status", &[], NODE, "Show the daemon that answers; none is started", Operands::None, &[]),
     entry!(

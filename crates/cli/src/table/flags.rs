@@ -176,6 +176,48 @@ pub(super) const EXEC: Group = group(
         flag("workdir", Some('w'), One("PATH"), "Start in this directory"),
     ],
 );
+
+/// A registry alone.
+pub(super) const REGISTRY: Group = group(
+    FLAGS,
+    &[
+        flag("listen", None, One("ADDRESS:PORT"), "Listen here [127.0.0.1:5000]"),
+        flag("data", None, One("DIRECTORY"), "Where everything is kept [/var/lib/bocage-registry]"),
+        flag("users", None, One("FILE"), "Let in whom this file names; SIGHUP reads it again"),
+        flag(
+            "anonymous-pull",
+            None,
+            One("PATTERN"),
+            "Let everybody pull, from repositories that fit: * is all of them",
+        ),
+        flag("tls-cert", None, One("FILE"), "Encrypt with this certificate, in PEM"),
+        flag("tls-key", None, One("FILE"), "The certificate's key"),
+        flag("without-users", None, Nothing, "Let in everybody, also beyond this machine"),
+        flag("without-tls", None, Nothing, "Encrypt nothing, also beyond this machine"),
+        flag("log-level", Some('l'), One("LEVEL"), "error, warn, info, debug, trace or off [info]"),
+    ],
+);
+
+/// A registry in the daemon.
+pub(super) const DAEMON_REGISTRY: Group = group(
+    "Registry",
+    &[
+        flag("registry", None, Nothing, "Serve a registry; any other flag of it does so as well"),
+        flag("registry-listen", None, One("ADDRESS:PORT"), "Listen here [127.0.0.1:5000]"),
+        flag("registry-users", None, One("FILE"), "Let in whom this file names"),
+        flag(
+            "registry-anonymous-pull",
+            None,
+            One("PATTERN"),
+            "Let everybody pull, from repositories that fit: * is all of them",
+        ),
+        flag("registry-tls-cert", None, One("FILE"), "Encrypt with this certificate, in PEM"),
+        flag("registry-tls-key", None, One("FILE"), "The certificate's key"),
+        flag("registry-without-users", None, Nothing, "Let in everybody, also beyond this machine"),
+        flag("registry-without-tls", None, Nothing, "Encrypt nothing, also beyond this machine"),
+    ],
+);
+
 pub(super) const DAEMON: Group = group(
     FLAGS,
     &[

@@ -1,0 +1,176 @@
+//! What a registry is asked to be, alone or as a part of the daemon: one set of flags, read in one place.
+
+use base::Chain;
+use images::distribution::{Access, Rights, Served, tls_config};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where it listens where nobody says otherwise.
+pub(crate) const LISTEN: &str = "127.0.0.1:5000";
+
+/// Where a registry listens, and who may do what there.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    listen: Option<String>,
+    users: Option<PathBuf>,
+    anonymous_pull: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    without_users: bool,
+    without_tls: bool,
+}
+
+/// What a flag is followed by.
+pub(crate) enum Taken {
+    /// It is none of a registry's.
+    No,
+    /// It stands alone, and is read.
+    Alone,
+    /// A value.
+    Value,
+}
+
+impl Options {
+    /// Reads a flag that stands alone; tells whether a value has to follow.
+    pub(crate) fn flag(&mut self, name: &str, has_value: bool) -> Taken {
+        match (name, has_value) {
+            ("without-users", false) => self.without_users = true,
+            ("without-tls", false) => self.without_tls = true,
+            ("listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key", _) => return Taken::Value,
+            _ => return Taken::No,
+        }
+        Taken::Alone
+    }
+
+    /// Sets the value of a flag for which [`Options::flag`] wants one.
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        match name {
+            "listen" => self.listen = Some(value),
+            "users" => self.users = Some(value.into()),
+            "anonymous-pull" => self.anonymous_pull = Some(value),
+            "tls-cert" => self.tls_cert = Some(value.into()),
+            "tls-key" => self.tls_key = Some(value.into()),
+            _ => {}
+        }
+    }
+
+    /// Where to listen, once it is clear that this gives nothing away that nobody asked to be given away. `prefix` stands in
+    /// front of the flags' names in messages.
+    pub(crate) fn address(&self, prefix: &str) -> Result<SocketAddr, String> {
+        let listen = self.listen.as_deref().unwrap_or(LISTEN);
+        let address: SocketAddr = listen.parse().map_err(|_| {
+            format!(
+                "--{prefix}listen {listen}: an address and a port are needed, as in {LISTEN} or [::1]:5000"
+            )
+        })?;
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => {
+                return Err(format!(
+                    "--{prefix}tls-cert needs the certificate's key: --{prefix}tls-key FILE"
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(format!("--{prefix}tls-key needs its certificate: --{prefix}tls-cert FILE"));
+            }
+            _ => {}
+        }
+        if self.anonymous_pull.is_some() && self.users.is_none() {
+            return Err(format!(
+                "--{prefix}anonymous-pull means nothing without users, as everybody may do everything then: add --{prefix}users FILE"
+            ));
+        }
+        if address.ip().is_loopback() {
+            return Ok(address);
+        }
+        if self.users.is_none() && !self.without_users {
+            return Err(format!(
+                "--{prefix}listen {listen} is refused without users: whoever reaches it could push and delete; add --{prefix}users FILE, or \
+                 --{prefix}without-users if that is what you want"
+            ));
+        }
+        if self.tls_cert.is_none() && !self.without_tls {
+            return Err(format!(
+                "--{prefix}listen {listen} is refused without TLS: passwords and images would be open to whoever is on the way; add \
+                 --{prefix}tls-cert FILE and --{prefix}tls-key FILE, or --{prefix}without-tls if that is what you want"
+            ));
+        }
+        Ok(address)
+    }
+
+    /// Whether it listens at all, where that is not said otherwise.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        *self != Options::default()
+    }
+
+    /// The scheme of its address.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
+    }
+
+    /// Reads the file of users.
+    pub(crate) fn access(&self) -> Result<Access, String> {
+        let Some(path) = &self.users else { return Ok(Access::everyone()) };
+        let file = read(path)?;
+        let file = String::from_utf8(file).map_err(|error| format!("read {}: {error}", path.display()))?;
+        let anonymous = self.anonymous_pull.as_deref().map(Rights::pull).unwrap_or_default();
+        Access::users(&file, anonymous).map_err(|error| format!("read {}: {error}", path.display()))
+    }
+
+    /// Reads the certificate, where there is one.
+    pub(crate) fn encrypt(&self, served: Served) -> Result<Served, String> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(served) };
+        let config = tls_config(&read(certificate)?, &read(key)?).map_err(|error| {
+            format!("encrypt with {} and {}: {}", certificate.display(), key.display(), Chain(&error))
+        })?;
+        Ok(served.with_tls(config))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(flags: &[(&str, &str)]) -> Options {
+        let mut options = Options::default();
+        for (name, value) in flags {
+            if matches!(options.flag(name, !value.is_empty()), Taken::Value) {
+                options.set(name, (*value).to_owned());
+            }
+        }
+        options
+    }
+
+    #[test]
+    fn the_address_is_loopback_unless_another_is_given() {
+        assert_eq!(options(&[]).address("").map(|address| address.to_string()), Ok(LISTEN.to_owned()));
+        assert!(!options(&[]).is_asked_for() && options(&[("listen", LISTEN)]).is_asked_for());
+    }
+
+    #[test]
+    fn what_would_be_open_to_all_has_to_be_asked_for() {
+        let all = ("listen", "0.0.0.0:5000");
+        let tls = [("tls-cert", "c"), ("tls-key", "k")];
+        for (flags, told) in [
+            (vec![all], "without users"),
+            (vec![all, ("users", "u")], "without TLS"),
+            (vec![tls[0]], "--registry-tls-key"),
+            (vec![tls[1]], "--registry-tls-cert"),
+            (vec![("anonymous-pull", "*")], "means nothing"),
+            (vec![("listen", "5000")], "an address and a port"),
+        ] {
+            let error = options(&flags).address("registry-").err().unwrap_or_default();
+            assert!(error.contains(told), "{flags:?}: {error}");
+        }
+        for flags in [
+            vec![all, ("users", "u"), tls[0], tls[1]],
+            vec![all, ("without-users", ""), ("without-tls", "")],
+            vec![("users", "u"), ("anonymous-pull", "public/*")],
+        ] {
+            assert!(options(&flags).address("").is_ok(), "{flags:?}");
+        }
+    }
+}
