@@ -44,6 +44,9 @@ impl Drop for Raw {
     }
 }
 
+/// What ends a line that is typed unseen, besides the end of a line: whoever gives up is not left with a terminal that shows nothing.
+pub(crate) const GIVEN_UP: char = '\x03';
+
 /// What is typed is not shown, until it is dropped.
 pub(crate) struct Hidden(());
 
@@ -52,7 +55,8 @@ impl Hidden {
     pub(crate) fn set() -> Option<Hidden> {
         let before = termios::tcgetattr(io::stdin()).ok()?;
         let mut hidden = before.clone();
-        hidden.local_modes -= termios::LocalModes::ECHO;
+        hidden.local_modes -= termios::LocalModes::ECHO | termios::LocalModes::ISIG;
+        hidden.special_codes[termios::SpecialCodeIndex::VEOL] = GIVEN_UP as u8;
         *BEFORE.lock().ok()? = Some(before);
         let set = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &hidden);
         let hidden = Hidden(());

@@ -1,6 +1,8 @@
 //! Registries: push, pull, login, and a `run` that brings its image.
 
-use blackbox::{Cli, Registry, rows};
+use std::fs;
+
+use blackbox::{Cli, Registry, rows, until};
 
 /// The digest of what was pushed or pulled, as the client told it.
 fn digest(said: &str) -> String {
@@ -80,5 +82,43 @@ rows! {
         cli.ok(&["pull", &name]);
         assert!(cli.ok(&["logout", &address]).contains(&format!("Removing login credentials for {address}")));
         cli.fails(1, &["pull", &name]);
+    }
+
+    fn a_daemon_that_is_killed_in_the_middle_of_a_pull_leaves_nothing_of_it(node, cli) needs ["busybox"] {
+        let registry = Registry::start(None);
+        let name = registry.name("tool:1");
+        give(&cli, &name);
+        cli.ok(&["rmi", "busybox", "alpine"]);
+        registry.hold_layers_back();
+        let images = node.data_root().join("images");
+        let halves = || -> usize {
+            ["blobs/sha256", "layers", "tmp"].iter().map(|part| fs::read_dir(images.join(part)).unwrap().count()).sum()
+        };
+        assert_eq!(halves(), 0);
+        let mut pulling = cli.spawn(&["pull", &name]);
+        until("a layer is on its way", || {
+            (halves() > 0 && registry.asked("GET /v2/tool/blobs/") >= 2).then_some(())
+        });
+        assert!(pulling.is_running());
+        node.kill();
+        let _ = pulling.finish();
+        node.start_again();
+        assert_eq!(halves(), 0);
+        assert_eq!(cli.ok(&["images", "-q"]), "");
+    }
+
+    fn a_pull_whose_client_goes_away_ends(node, cli) needs ["busybox"] {
+        let registry = Registry::start(None);
+        let name = registry.name("tool:1");
+        give(&cli, &name);
+        cli.ok(&["rmi", "busybox", "alpine"]);
+        registry.hold_layers_back();
+        let stages = || fs::read_dir(node.data_root().join("images/tmp")).unwrap().count();
+        let before = stages();
+        let pulling = cli.spawn(&["pull", &name]);
+        until("a layer is on its way", || (stages() > before).then_some(()));
+        pulling.signal(rustix::process::Signal::INT);
+        let _ = pulling.finish();
+        until("its half is gone", || (stages() == before).then_some(()));
     }
 }

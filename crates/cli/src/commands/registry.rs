@@ -15,6 +15,9 @@ use std::io::{BufRead, Read};
 /// Bytes of a password that is read from standard input.
 const PASSWORD_BYTES_MAX: u64 = 1 << 20;
 
+/// The exit code of whoever was interrupted: 128 and SIGINT's number.
+const INTERRUPTED: u8 = 130;
+
 /// Where what is told goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -146,6 +149,9 @@ fn typed(prompt: &str, secret: bool) -> Result<String, Failure> {
         printer::line("");
     }
     read.map_err(|error| Failure::new(format!("read from the terminal: {error}")))?;
+    if line.contains(terminal::GIVEN_UP) {
+        return Err(Failure::silent(INTERRUPTED));
+    }
     Ok(line.trim().to_owned())
 }
 
