@@ -240,6 +240,7 @@ fn versioned(path: &str) -> Result<(u32, &str), Error> {
 fn refuse(error: &Error) -> Response<Body> {
     let status = match error.kind {
         Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::NotSupported => StatusCode::NOT_IMPLEMENTED,

@@ -85,13 +85,64 @@ async fn unknown_paths_and_things_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_pull_says_that_there_is_no_registry_and_what_to_do() {
+async fn a_pull_is_told_line_by_line_in_the_words_that_clients_draw_from() {
     let server = Server::start(Node::default());
-    let reply = server.send("POST", "/images/create?fromImage=busybox&tag=latest", "", "").await;
-    assert_eq!(reply.status, 404);
-    assert!(
-        reply.message().contains("image busybox:latest is not here") && reply.message().contains("load -i")
+    // {"username":"me","password":"x"}, once as the API wants it and once as some clients write it.
+    for auth in
+        ["eyJ1c2VybmFtZSI6Im1lIiwicGFzc3dvcmQiOiJ4In0=", "eyJ1c2VybmFtZSI6Im1lIiwicGFzc3dvcmQiOiJ4In0"]
+    {
+        let reply = server.send_as("/images/create?fromImage=busybox&tag=latest", auth).await;
+        assert_eq!(
+            reply.lines(),
+            [
+                json!({"status": "Pulling from library/busybox", "id": "latest"}),
+                json!({"status": "Pulling fs layer", "progressDetail": {}, "id": "aa"}),
+                json!({"status": "Downloading", "progressDetail": {"current": 1, "total": 2}, "id": "aa"}),
+                json!({"status": "Pull complete", "progressDetail": {}, "id": "aa"}),
+                json!({"status": "Digest: sha256:00"}),
+                json!({"status": "Status: Downloaded newer image for busybox:latest"}),
+            ]
+        );
+    }
+    assert_eq!(server.node.was_asked(), ["pull busybox:latest  me", "pull busybox:latest  me"]);
+}
+
+#[tokio::test]
+async fn a_pull_that_fails_at_once_has_a_status_of_its_own() {
+    let server = Server::start(Node::default());
+    let reply = server.send("POST", "/images/create?fromImage=none&tag=latest", "", "").await;
+    assert_eq!((reply.status, reply.message().as_str()), (404, "manifest for none:latest not found"));
+    let reply = server.send_as("/images/create?fromImage=busybox", "!").await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.message().contains("X-Registry-Auth"));
+}
+
+#[tokio::test]
+async fn a_push_ends_with_its_digest_for_people_and_for_programs() {
+    let server = Server::start(Node::default());
+    let reply = server.send("POST", "/images/busybox/push?tag=latest", "", "").await;
+    assert_eq!(
+        reply.lines(),
+        [
+            json!({"status": "The push refers to repository [docker.io/library/busybox]"}),
+            json!({"status": "Preparing", "progressDetail": {}, "id": "aa"}),
+            json!({"status": "Mounted from a/b", "progressDetail": {}, "id": "aa"}),
+            json!({"status": "latest: digest: sha256:00 size: 7"}),
+            json!({"progressDetail": {}, "aux": {"Tag": "latest", "Digest": "sha256:00", "Size": 7}}),
+        ]
     );
+    assert_eq!(server.node.was_asked(), ["push busybox:latest "]);
+}
+
+#[tokio::test]
+async fn a_login_is_shown_to_the_registry() {
+    let server = Server::start(Node::default());
+    let body = json!({"username": "me", "password": "right", "serveraddress": "r.example"});
+    let reply = server.post("/auth", &body).await;
+    let granted = json!({"Status": "Login Succeeded", "IdentityToken": ""});
+    assert_eq!((reply.status, reply.json()), (200, granted));
+    let reply = server.post("/auth", &json!({"username": "me", "password": "wrong"})).await;
+    assert_eq!(reply.status, 401);
 }
 
 #[tokio::test]

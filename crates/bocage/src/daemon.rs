@@ -11,6 +11,7 @@ use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
 use engine::{Config, Engine, Roots};
+use images::registry::{Patience, Proxies, Settings};
 use model::container::Userns;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -54,6 +55,7 @@ struct Options {
     registry: registry::Options,
     /// Whether the registry is wanted where it would be by itself.
     registry_enabled: bool,
+    config: Option<PathBuf>,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -68,6 +70,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         userns: Userns::Host,
         registry: registry::Options::default(),
         registry_enabled: false,
+        config: lookup("BOCAGE_CONFIG").map(PathBuf::from),
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -100,6 +103,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         match flag.as_str() {
             "--data-root" => options.data_root = PathBuf::from(value()?),
             "--exec-root" => options.exec_root = PathBuf::from(value()?),
+            "--config" => options.config = Some(PathBuf::from(value()?)),
             "--host" | "-H" => options.hosts.push(value()?),
             "--userns-default" => {
                 options.userns = match value()?.as_str() {
@@ -179,7 +183,20 @@ fn proxy(name: &str) -> String {
     std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).unwrap_or_default()
 }
 
+/// How registries are reached.
+fn registries(config: &crate::config::Config) -> Settings {
+    let proxies = Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), no: proxy("no_proxy") };
+    Settings {
+        hosts: config.hosts(),
+        certificates: config.certificates.clone(),
+        proxies,
+        user_agent: concat!("bocage/", env!("CARGO_PKG_VERSION")).to_owned(),
+        patience: Patience::default(),
+    }
+}
+
 async fn serve_on(options: Options) -> Result<(), String> {
+    let file = crate::config::Config::read(options.config.as_deref())?;
     let mut listeners = Vec::new();
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
@@ -199,6 +216,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         version: env!("CARGO_PKG_VERSION"),
         proxies: (proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")),
         userns: options.userns,
+        registries: registries(&file),
     };
     let engine = tokio::task::block_in_place(|| Engine::open(config)).map_err(|error| error.message)?;
     tracing::info!(daemon = %engine.daemon_id(), hosts = options.hosts.join(" "), "ready");

@@ -11,6 +11,7 @@
 //!
 //! Only this crate and `cli` read arguments and the environment.
 
+mod config;
 mod daemon;
 mod internal;
 mod lock;

@@ -134,6 +134,7 @@ impl Client {
         path: &str,
         body: Body,
         upgrade: bool,
+        auth: Option<String>,
     ) -> Result<Response<Incoming>, Failure> {
         let stream = self.connect().await.map_err(|error| self.unreachable(&error))?;
         let broken = |error: hyper::Error| {
@@ -148,6 +149,9 @@ impl Client {
             .header("Host", "bocage")
             .header("User-Agent", concat!("bocage/", env!("CARGO_PKG_VERSION")))
             .header("Content-Type", "application/json");
+        if let Some(auth) = auth {
+            request = request.header("X-Registry-Auth", auth);
+        }
         if upgrade {
             request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
         }
@@ -184,7 +188,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let response = self.exchange(method, path, body.map_or_else(empty, json), false).await?;
+        let response = self.exchange(method, path, body.map_or_else(empty, json), false, None).await?;
         let bytes = self.whole(self.checked(response).await?).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Value::Null);
@@ -207,7 +211,7 @@ impl Client {
 
     /// Asks, and gives the answer as it was written.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
-        let response = self.exchange(Method::GET, path, empty(), false).await?;
+        let response = self.exchange(Method::GET, path, empty(), false, None).await?;
         let bytes = self.whole(self.checked(response).await?).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -219,7 +223,18 @@ impl Client {
         path: &str,
         body: Option<Body>,
     ) -> Result<Pieces, Failure> {
-        let response = self.exchange(method, path, body.unwrap_or_else(empty), false).await?;
+        let response = self.exchange(method, path, body.unwrap_or_else(empty), false, None).await?;
+        Ok(Pieces { body: self.checked(response).await?.into_body() })
+    }
+
+    /// The same, with what is shown to a registry.
+    pub(crate) async fn stream_as(
+        &self,
+        method: Method,
+        path: &str,
+        auth: Option<String>,
+    ) -> Result<Pieces, Failure> {
+        let response = self.exchange(method, path, empty(), false, auth).await?;
         Ok(Pieces { body: self.checked(response).await?.into_body() })
     }
 
@@ -229,7 +244,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Box<dyn Connection>, Failure> {
-        let response = self.exchange(Method::POST, path, body.map_or_else(empty, json), true).await?;
+        let response = self.exchange(Method::POST, path, body.map_or_else(empty, json), true, None).await?;
         let response = self.checked(response).await?;
         let upgraded = hyper::upgrade::on(response).await;
         let broken =

@@ -7,6 +7,7 @@
 //! - [`table`]: every command and flag as data; help is made of it
 //! - `start`: which daemon is meant, and starting one where none runs
 //! - `commands`: what each does; `commands::spec` turns the flags of `run` into a request
+//! - `names`, `logins`: what a name says of its registry, and who the user is there
 //! - `format`: templates, tables, figures in words
 //! - `printer`: the only place that prints
 //!
@@ -18,13 +19,15 @@ mod commands;
 mod failure;
 mod format;
 mod keys;
+mod logins;
+mod names;
 mod printer;
 mod pump;
 mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, image, list, node, run, show, stats};
+use commands::{container, demo, image, list, node, registry, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -230,6 +233,9 @@ async fn execute(
     host: Option<&str>,
     kind: Option<&str>,
 ) -> Result<(), Failure> {
+    if entry.name == "logout" {
+        return registry::logout(parsed);
+    }
     let meant = start::meant(host)?;
     match entry.name {
         "daemon status" => return node::daemon_status(&meant).await,
@@ -266,6 +272,9 @@ async fn execute(
         "import" => image::import(client, parsed).await,
         "tag" => image::tag(client, parsed).await,
         "rmi" => image::remove(client, parsed).await,
+        "pull" => registry::pull(client, parsed).await,
+        "push" => registry::push(client, parsed).await,
+        "login" => registry::login(client, parsed).await,
         "info" => node::info(client, parsed).await,
         "version" => node::version(client, parsed).await,
         "events" => node::events(client, parsed).await,
@@ -303,7 +312,7 @@ mod tests {
         };
         assert_eq!(hint("imags"), "did you mean `bocage images`? `bocage --help` lists all commands");
         assert!(hint("zzzzzz").starts_with("`bocage --help`"));
-        assert!(hint("pull nginx").contains("bocage load"));
+        assert!(hint("compose up").contains("bocage run"));
         assert!(hint("container fly").contains("bocage container --help"));
         assert!(hint("--fly").contains("stand behind"));
     }

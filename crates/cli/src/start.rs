@@ -33,6 +33,20 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Where `docker` keeps what it knows of its user: `DOCKER_CONFIG`, or `.docker` at home.
+///
+/// # Errors
+/// There is no home.
+pub(crate) fn docker_config() -> Result<PathBuf, Failure> {
+    if let Some(chosen) = variable("DOCKER_CONFIG") {
+        return Ok(PathBuf::from(chosen));
+    }
+    let home = variable("HOME").ok_or_else(|| {
+        Failure::new("find the configuration: HOME is not set").with_hint("set HOME or DOCKER_CONFIG")
+    })?;
+    Ok(Path::new(&home).join(".docker"))
+}
+
 /// Finds out which daemon is meant.
 ///
 /// # Errors

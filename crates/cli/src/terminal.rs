@@ -44,6 +44,28 @@ impl Drop for Raw {
     }
 }
 
+/// What is typed is not shown, until it is dropped.
+pub(crate) struct Hidden(());
+
+impl Hidden {
+    /// Hides it where standard input is a terminal.
+    pub(crate) fn set() -> Option<Hidden> {
+        let before = termios::tcgetattr(io::stdin()).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes -= termios::LocalModes::ECHO;
+        *BEFORE.lock().ok()? = Some(before);
+        let set = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &hidden);
+        let hidden = Hidden(());
+        set.is_ok().then_some(hidden)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
 /// Leaves raw mode, for whoever ends this process without returning.
 pub(crate) fn restore() {
     if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {

@@ -67,6 +67,8 @@ pub struct Config {
     pub proxies: (String, String, String),
     /// The user namespace of containers that do not say which they want.
     pub userns: model::container::Userns,
+    /// How registries are reached.
+    pub registries: images::registry::Settings,
 }
 
 /// What the parts of an engine share.
@@ -84,6 +86,7 @@ pub(crate) struct Shared {
     samples: stats::Samples,
     volumes: volumes::Volumes,
     images: Arc<images::Images>,
+    registries: images::registry::Registries,
     users: users::Users,
     timings: timings::Timings,
     /// The shim program and the machine's control groups.
@@ -113,7 +116,7 @@ impl Engine {
     /// # Errors
     /// What keeps a node from working at all: its table, its images, or the shim program.
     pub fn open(config: Config) -> Result<Engine, Error> {
-        let Config { roots, clock, shim, version, proxies, userns } = config;
+        let Config { roots, clock, shim, version, proxies, userns, registries } = config;
         let failed = |what: &str, why: String| Error::failed(format!("{what}: {why}"));
         make_skeleton(&roots.skeleton())
             .map_err(|error| failed(&format!("make {}", roots.skeleton().display()), error.to_string()))?;
@@ -151,6 +154,7 @@ impl Engine {
             execs: exec::Execs::default(),
             samples: stats::Samples::default(),
             images: Arc::new(images),
+            registries: images::registry::Registries::new(registries),
             users: users::Users::new(userns),
             timings: timings::Timings::default(),
             host,

@@ -40,6 +40,16 @@ pub(crate) struct NewImage {
     /// The digests of its layers' plain archives, the bottom one first.
     pub(crate) layers: Vec<Digest>,
     pub(crate) names: Vec<Reference>,
+    /// The manifest that it came with from a registry.
+    pub(crate) manifest: Option<NewManifest>,
+}
+
+/// A manifest that is kept as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct NewManifest {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) text: String,
 }
 
 /// The layers that came with the archive.
@@ -152,7 +162,12 @@ impl Contents {
 }
 
 /// The image, if its configuration names just these layers.
-fn checked(name: &str, config: &[u8], layers: Vec<Digest>, names: Vec<Reference>) -> Result<NewImage> {
+pub(crate) fn checked(
+    name: &str,
+    config: &[u8],
+    layers: Vec<Digest>,
+    names: Vec<Reference>,
+) -> Result<NewImage> {
     let file: ImageFile =
         serde_json::from_slice(config).map_err(|source| Error::Json { name: name.to_owned(), source })?;
     let wanted = &file.rootfs.diff_ids;
@@ -167,7 +182,7 @@ fn checked(name: &str, config: &[u8], layers: Vec<Digest>, names: Vec<Reference>
             return Err(Error::DiffId { index, wanted, found });
         }
     }
-    Ok(NewImage { id: ImageId(digest_of(config)), config: config.to_vec(), layers, names })
+    Ok(NewImage { id: ImageId(digest_of(config)), config: config.to_vec(), layers, names, manifest: None })
 }
 
 fn blob_name(digest: Digest) -> String {

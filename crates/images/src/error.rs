@@ -1,7 +1,10 @@
 //! What can go wrong with images.
 
+use crate::manifest::BadDocument;
 use crate::reference::BadReference;
+use crate::registry::RegistryError;
 use crate::tarball::TarError;
+use crate::{BadPlatform, Platform};
 use model::{Digest, ImageId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -191,6 +194,59 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A registry could not be asked, or would not answer.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The registry does not let it be pulled.
+    #[error("pull access denied for {0}, repository does not exist or may require 'docker login'")]
+    PullDenied(String, #[source] RegistryError),
+    /// The registry has no such tag or digest.
+    #[error("manifest for {0} not found")]
+    NoSuchManifest(String, #[source] RegistryError),
+    /// The registry has no such repository.
+    #[error("repository {0} not found")]
+    NoSuchRepository(String, #[source] RegistryError),
+    /// What a registry calls a manifest is none.
+    #[error("read the manifest of {name}")]
+    BadManifest {
+        /// The image.
+        name: String,
+        /// Why.
+        source: BadDocument,
+    },
+    /// What a registry calls a configuration is none.
+    #[error("read the configuration of {name}")]
+    BadConfig {
+        /// The image.
+        name: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// It is something else than an image.
+    #[error("{name} is no image: its configuration is of the media type {media_type:?}")]
+    NoImage {
+        /// The name.
+        name: String,
+        /// What its configuration is.
+        media_type: String,
+    },
+    /// The registry has the image for other platforms only.
+    #[error("no matching manifest for {0} in the manifest list entries")]
+    NoMatchingManifest(Platform),
+    /// The image is for one platform only, and that was not asked for.
+    #[error("image with reference {name} was found but does not provide the specified platform ({platform})")]
+    OtherPlatform {
+        /// The image.
+        name: String,
+        /// What was asked for.
+        platform: Platform,
+    },
+    /// The platform that was asked for is none.
+    #[error(transparent)]
+    Platform(#[from] BadPlatform),
+    /// No image here has a name of this repository.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NothingToPush(String),
     /// Something new cannot be written as JSON.
     #[error("write {what} as JSON")]
     Encode {
@@ -248,7 +304,13 @@ impl Error {
     /// What kind of refusal this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::NoSuchImage(_) => ErrorKind::NotFound,
+            Error::NoSuchImage(_)
+            | Error::PullDenied(..)
+            | Error::NoSuchManifest(..)
+            | Error::NoSuchRepository(..)
+            | Error::NoMatchingManifest(_)
+            | Error::OtherPlatform { .. } => ErrorKind::NotFound,
+            Error::Platform(_) => ErrorKind::Invalid,
             Error::Conflict(_) => ErrorKind::Conflict,
             Error::Ambiguous { .. } | Error::Reference(_) | Error::TagWithDigest | Error::Change { .. } => {
                 ErrorKind::Invalid

@@ -87,8 +87,10 @@ impl Images {
         if packing_of(&head, WHAT)? == Packing::Plain && !is_tar(&head) {
             return Err(Error::NotALayer(WHAT.to_owned()));
         }
-        let (_, layers) = with_intake(&stage, |intake| {
-            intake.layer(WHAT, &head, |buffer| rootfs.read(buffer).map_err(Error::ReadArchive))
+        let (_, layers) = with_intake(&stage, &(), |intake| {
+            intake.layer(intake.ticket()?, WHAT, &head, |buffer| {
+                rootfs.read(buffer).map_err(Error::ReadArchive)
+            })
         })?;
         let diff_ids: Vec<Digest> = layers.values().map(|layer| layer.diff_id).collect();
         let file = ImageFile {

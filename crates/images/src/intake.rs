@@ -1,8 +1,8 @@
-//! Takes layers in: each is written to a file and hashed by the thread that reads the archive, while workers unpack.
+//! Takes layers in: each is written to a file and hashed by the thread that reads it, while workers unpack.
 //!
 //! ```text
 //!  archive -> Intake::layer: sniff, hash, write the blob --(grows)--> worker: decompress, hash, unpack
-//!                one layer after the other                              several layers at once
+//!     one layer after the other, or one in each thread                   several layers at once
 //! ```
 //!
 //! The first failure of anybody stops all. Everything is in the operation's stage and goes with it.
@@ -17,9 +17,10 @@ use crate::{Error, Result};
 use model::Digest;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::Scope;
 
 /// Layers that are unpacked at the same time.
@@ -68,32 +69,58 @@ pub(crate) struct Intake<'s> {
     stage: &'s Stage,
     shared: &'s Shared,
     jobs: mpsc::Sender<Job>,
-    arrived: BTreeMap<Ticket, Arrived>,
-    buffer: Vec<u8>,
+    arrived: Mutex<BTreeMap<Ticket, Arrived>>,
+    next: AtomicUsize,
+    /// Whether a reader failed, and workers only because of it.
+    given_up: AtomicBool,
     /// Whether it ended because a worker failed.
-    stopped: bool,
+    stopped: AtomicBool,
+}
+
+/// Hears how far the unpacking is, from the threads that unpack.
+pub(crate) trait Watch: Sync {
+    /// So many bytes of a layer's archive, as it came, are unpacked.
+    fn unpacked(&self, _layer: Ticket, _bytes: u64) {}
+    /// All of a layer is unpacked.
+    fn done(&self, _layer: Ticket) {}
+}
+
+/// Hears nothing.
+impl Watch for () {}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `read` with an intake, waits for the workers, and returns what `read` returned and all layers.
 pub(crate) fn with_intake<T>(
     stage: &Stage,
-    read: impl FnOnce(&mut Intake<'_>) -> Result<T>,
+    watch: &dyn Watch,
+    read: impl FnOnce(&Intake<'_>) -> Result<T>,
 ) -> Result<(T, BTreeMap<Ticket, StagedLayer>)> {
     let shared = Shared::default();
     let (jobs, queue) = mpsc::channel();
     let queue = Mutex::new(queue);
     let (answer, stopped, arrived) = std::thread::scope(|scope| -> Result<_> {
         for _ in 0..workers() {
-            start_worker(scope, &shared, &queue).map_err(Error::StartWorker)?;
+            start_worker(scope, &shared, &queue, watch).map_err(Error::StartWorker)?;
         }
-        let (arrived, buffer) = (BTreeMap::new(), vec![0; CHUNK_BYTES]);
-        let mut intake = Intake { stage, shared: &shared, jobs, arrived, buffer, stopped: false };
-        let answer = read(&mut intake);
+        let intake = Intake {
+            stage,
+            shared: &shared,
+            jobs,
+            arrived: Mutex::default(),
+            next: AtomicUsize::new(0),
+            given_up: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        };
+        let answer = read(&intake);
         if answer.is_err() {
-            shared.failed.store(true, Ordering::Relaxed);
+            shared.failed.store(true, Ordering::SeqCst);
         }
         // Dropping the intake ends the queue, and with it the workers.
-        Ok((answer, intake.stopped, intake.arrived))
+        let arrived = intake.arrived.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok((answer, intake.stopped.into_inner(), arrived))
     })?;
     let by_worker = shared.error.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Whoever failed first is the cause: a worker may have failed because the reader did, and the other way around.
@@ -112,40 +139,59 @@ pub(crate) fn with_intake<T>(
 }
 
 impl Intake<'_> {
+    /// A ticket for a layer that is about to come in.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] when there were too many.
+    pub(crate) fn ticket(&self) -> Result<Ticket> {
+        match self.next.fetch_add(1, Ordering::Relaxed) {
+            given if given >= LAYERS_MAX => Err(Error::TooMany { what: "layers", max: LAYERS_MAX as u64 }),
+            given => Ok(Ticket(given)),
+        }
+    }
+
     /// Takes in one layer, which begins with `head`. `next` fills a buffer and returns 0 at the layer's end; it is
-    /// called once more for each chunk. Returns the layer's ticket, and the digest of the archive as it came.
+    /// called once more for each chunk. Returns the digest of the archive as it came.
     pub(crate) fn layer(
-        &mut self,
+        &self,
+        ticket: Ticket,
         what: &str,
         head: &[u8],
         mut next: impl FnMut(&mut [u8]) -> Result<usize>,
-    ) -> Result<(Ticket, Digest)> {
-        if self.arrived.len() >= LAYERS_MAX {
-            return Err(Error::TooMany { what: "layers", max: LAYERS_MAX as u64 });
-        }
+    ) -> Result<Digest> {
         let packing = packing_of(head, what)?;
         let (blob_path, directory) = (self.stage.path(), self.stage.path());
         fs::create_dir(&directory).map_err(Error::write(&directory))?;
         let mut spool = Spool::create(&blob_path).map_err(Error::write(&blob_path))?;
         spool.write(head).map_err(Error::write(&blob_path))?;
-        let ticket = Ticket(self.arrived.len());
         let archive = spool.follow().map_err(Error::read(&blob_path))?;
         let job = Job { ticket, packing, archive, directory: directory.clone() };
         // The queue outlives every sender, so that sending cannot fail.
         let _ = self.jobs.send(job);
+        let mut buffer = vec![0; CHUNK_BYTES];
         loop {
-            if self.shared.failed.load(Ordering::Relaxed) {
-                self.stopped = true;
+            if self.shared.failed.load(Ordering::SeqCst) {
+                if !self.given_up.load(Ordering::SeqCst) {
+                    self.stopped.store(true, Ordering::SeqCst);
+                }
                 return Err(Error::Truncated);
             }
-            match next(&mut self.buffer)? {
-                0 => break,
-                got => spool.write(&self.buffer[..got]).map_err(Error::write(&blob_path))?,
+            match next(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => spool.write(&buffer[..got]).map_err(Error::write(&blob_path))?,
+                Err(error) => {
+                    // Told before the worker notices that the rest never comes, and fails as well.
+                    if !self.shared.failed.load(Ordering::SeqCst) {
+                        self.given_up.store(true, Ordering::SeqCst);
+                    }
+                    return Err(error);
+                }
             }
         }
         let (blob, blob_bytes) = spool.finish();
-        self.arrived.insert(ticket, Arrived { blob, blob_bytes, packing, blob_path, directory });
-        Ok((ticket, blob))
+        let arrived = Arrived { blob, blob_bytes, packing, blob_path, directory };
+        locked(&self.arrived).insert(ticket, arrived);
+        Ok(blob)
     }
 }
 
@@ -171,23 +217,25 @@ fn start_worker<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
     queue: &'scope Mutex<mpsc::Receiver<Job>>,
+    watch: &'scope dyn Watch,
 ) -> std::io::Result<()> {
     let work = move || {
         loop {
             // The lock is free again before the job is done.
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let next = locked(queue).recv();
             let Ok(job) = next else { return };
-            if shared.failed.load(Ordering::Relaxed) {
+            if shared.failed.load(Ordering::SeqCst) {
                 continue;
             }
             let ticket = job.ticket;
-            match unpack_job(job) {
+            match unpack_job(job, watch) {
                 Ok(unpacked) => {
-                    shared.done.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, unpacked);
+                    locked(&shared.done).insert(ticket, unpacked);
+                    watch.done(ticket);
                 }
                 Err(error) => {
-                    shared.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                    shared.failed.store(true, Ordering::Relaxed);
+                    locked(&shared.error).get_or_insert(error);
+                    shared.failed.store(true, Ordering::SeqCst);
                 }
             }
         }
@@ -196,9 +244,27 @@ fn start_worker<'scope>(
     builder.spawn_scoped(scope, work).map(drop)
 }
 
-fn unpack_job(job: Job) -> Result<Unpacked> {
+/// Tells how much of an archive was read through it.
+struct Watched<'w> {
+    archive: Follow,
+    bytes: u64,
+    ticket: Ticket,
+    watch: &'w dyn Watch,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.archive.read(buffer)?;
+        self.bytes += got as u64;
+        self.watch.unpacked(self.ticket, self.bytes);
+        Ok(got)
+    }
+}
+
+fn unpack_job(job: Job, watch: &dyn Watch) -> Result<Unpacked> {
     let blob = job.archive.file().map_err(Error::ReadArchive)?;
-    let archive = plain(job.packing, job.archive).map_err(Error::ReadArchive)?;
+    let watched = Watched { archive: job.archive, bytes: 0, ticket: job.ticket, watch };
+    let archive = plain(job.packing, watched).map_err(Error::ReadArchive)?;
     let unpacked = if job.packing == Packing::Plain {
         // The blob's own digest is the layer's.
         Unpacked { diff_id: None, bytes: unpack(archive, &job.directory)? }

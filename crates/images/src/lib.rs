@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  archive --> load: layers unpacked while they arrive --> placed: blobs, layers, then one transaction
+//!  registry --> pull: the same, several layers at once -----^        image --> push --> registry
 //!  root fs --> import ------------------------------------^
 //!  files   --> assemble ----------------------------------^
 //!                     names --> image (a configuration by digest) --> layers --> directories for a mount
@@ -18,8 +19,8 @@
 //! - Nothing that is leased, named or used by a container is removed.
 //! - An archive cannot write outside of the directory of its layer (see `unpack`), nor fill the disk (see `room`).
 //!
-//! Deliberately absent: registries, builds, and the layer that a container writes to.
-//! Start at [`Images::load`].
+//! Deliberately absent: builds, and the layer that a container writes to.
+//! Start at [`Images::load`]; for registries at [`registry`].
 
 mod change;
 mod config;
@@ -39,6 +40,7 @@ mod platform;
 mod records;
 mod recover;
 mod reference;
+pub mod registry;
 mod remove;
 mod room;
 mod save;

@@ -68,7 +68,7 @@ impl Images {
             Ok(layers.into_iter().map(|(diff_id, layer)| (layer.blob, diff_id)).collect())
         })?;
         let mut whole_archive = false;
-        let (contents, layers) = with_intake(&stage, |intake| {
+        let (contents, layers) = with_intake(&stage, &(), |intake| {
             let mut reading = Reading { intake, known: &known, contents: Contents::default(), json_bytes: 0 };
             let mut tar = TarReader::new(whole);
             reading.all(&mut tar, progress)?;
@@ -89,7 +89,7 @@ impl Images {
 }
 
 struct Reading<'r, 's> {
-    intake: &'r mut Intake<'s>,
+    intake: &'r Intake<'s>,
     /// Layers that are here, by the digest of the archive as it came.
     known: &'r BTreeMap<Digest, Digest>,
     contents: Contents,
@@ -148,7 +148,8 @@ impl Reading<'_, '_> {
         head.truncate(length);
         let (found, digest) = if is_tar(&head) || packing_of(&head, name)? != Packing::Plain {
             let mut telling = Telling::new(name, entry.size, progress);
-            let (ticket, blob) = self.intake.layer(name, &head, |buffer| {
+            let ticket = self.intake.ticket()?;
+            let blob = self.intake.layer(ticket, name, &head, |buffer| {
                 let got = tar.read_data(buffer)?;
                 telling.more(got as u64);
                 Ok(got)
@@ -235,5 +236,5 @@ fn name_in_archive(path: &[u8], directory: &str) -> Option<String> {
 
 /// One image with the names that it gets, for those who make images from other things than archives.
 pub(crate) fn new_image(config: Vec<u8>, layers: Vec<Digest>, names: Vec<Reference>) -> NewImage {
-    NewImage { id: ImageId(digest_of(&config)), config, layers, names }
+    NewImage { id: ImageId(digest_of(&config)), config, layers, names, manifest: None }
 }

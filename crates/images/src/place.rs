@@ -5,9 +5,9 @@
 //!      (undone on an error; after a crash, what no table knows is removed)
 //! ```
 
-use crate::contents::NewImage;
+use crate::contents::{NewImage, NewManifest};
 use crate::home::{Stage, StagedLayer, fresh_name};
-use crate::records::{IMAGES, ImageRecord, LAYERS, LayerRecord, NAMES};
+use crate::records::{IMAGES, ImageRecord, LAYERS, LayerRecord, MANIFESTS, ManifestRecord, NAMES};
 use crate::{Error, Images, Loaded, Result};
 use base::Time;
 use model::{Digest, ImageId};
@@ -125,6 +125,9 @@ fn record(
         };
         let record = ImageRecord { layers: image.layers.clone(), last_tagged, removed: false };
         tx.put(&IMAGES, &image.id.0, &record)?;
+        if let Some(NewManifest { digest, media_type, text }) = image.manifest.clone() {
+            tx.put(&MANIFESTS, &digest, &ManifestRecord { image: image.id.0, media_type, text })?;
+        }
         let mut taken = Vec::new();
         for name in &image.names {
             match tx.get(&NAMES, name)? {

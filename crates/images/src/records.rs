@@ -12,6 +12,10 @@ pub(crate) const IMAGES: Table<Digest, ImageRecord> = Table::new("images");
 pub(crate) const LAYERS: Table<Digest, LayerRecord> = Table::new("layers");
 /// Names, each with the id of its image.
 pub(crate) const NAMES: Table<Reference, Digest> = Table::new("names");
+/// Manifests as they came from registries or went there, by digest, so that they go out again bit by bit.
+pub(crate) const MANIFESTS: Table<Digest, ManifestRecord> = Table::new("image-manifests");
+/// What plain layers become when they are packed for a registry, by the digest of the plain archive.
+pub(crate) const PACKED: Table<Digest, PackedRecord> = Table::new("packed-layers");
 
 /// How a layer's archive is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,26 @@ pub(crate) struct ImageRecord {
     pub(crate) last_tagged: Time,
     /// Removed by its user, and kept only for the containers that are made from it.
     pub(crate) removed: bool,
+}
+
+/// A manifest of an image. It goes when its image goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ManifestRecord {
+    /// The image.
+    pub(crate) image: Digest,
+    /// What it is.
+    pub(crate) media_type: String,
+    /// The manifest, byte for byte.
+    pub(crate) text: String,
+}
+
+/// A plain layer once it is packed. The archive itself is not kept: the same one is made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackedRecord {
+    /// The digest of the packed archive.
+    pub(crate) blob: Digest,
+    /// Its bytes.
+    pub(crate) blob_bytes: u64,
 }
 
 /// One layer.

@@ -87,6 +87,38 @@ impl Reference {
         self
     }
 
+    /// The registry: a host, maybe with a port, or `docker.io`.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The repository as its registry knows it: `library/nginx`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Registry and repository: `docker.io/library/nginx`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.domain, self.path)
+    }
+
+    /// The same repository with another tag and no digest.
+    ///
+    /// # Errors
+    /// When it is no tag.
+    pub fn tagged(&self, tag: &str) -> Result<Reference, BadReference> {
+        if !is_tag(tag) {
+            return Err(BadReference::Format);
+        }
+        Ok(Reference { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+    }
+
+    /// The same repository with a digest and no tag.
+    #[must_use]
+    pub fn digested(&self, digest: Digest) -> Reference {
+        Reference { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
     /// Its tag.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()

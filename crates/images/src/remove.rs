@@ -7,7 +7,7 @@ use crate::distribution::{self, ContentDigest};
 use crate::find::{find, names_of};
 use crate::hash::chain_ids;
 use crate::home::Stage;
-use crate::records::{IMAGES, ImageRecord, LAYERS, LayerRecord, NAMES};
+use crate::records::{IMAGES, ImageRecord, LAYERS, LayerRecord, MANIFESTS, NAMES, PACKED};
 use crate::{Conflict, Error, Images, Reference, Result};
 use model::{Digest, ImageId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,7 +222,7 @@ impl Images {
                 // It may have been loaded again in the meantime.
                 let hidden = tx.get(&IMAGES, &id)?.is_some_and(|record| record.removed);
                 if hidden && !pins.images.contains_key(&id) {
-                    tx.remove(&IMAGES, &id);
+                    forget(tx, id)?;
                     free.push(id);
                 }
             }
@@ -346,6 +346,17 @@ fn is_single(names: &[Reference]) -> bool {
     tags.next().is_none() && first.is_none_or(|first| names.iter().all(|name| name.same_repository(first)))
 }
 
+/// Takes an image out of its table, and its manifests out of theirs.
+fn forget(tx: &mut WriteTx<'_>, id: Digest) -> Result<()> {
+    tx.remove(&IMAGES, &id);
+    for (digest, manifest) in tx.list(&MANIFESTS)? {
+        if manifest.image == id {
+            tx.remove(&MANIFESTS, &digest);
+        }
+    }
+    Ok(())
+}
+
 /// Takes the image out of the table, or hides it while a container uses it. Returns the layers that go with it.
 fn delete_or_hide(
     tx: &mut WriteTx<'_>,
@@ -359,7 +370,7 @@ fn delete_or_hide(
         tx.put(&IMAGES, &id, &ImageRecord { removed: true, ..record })?;
         return Ok(Vec::new());
     }
-    tx.remove(&IMAGES, &id);
+    forget(tx, id)?;
     if frozen {
         return Ok(Vec::new());
     }
@@ -392,6 +403,7 @@ fn unreached(tx: &mut WriteTx<'_>, of: Option<&[Digest]>) -> Result<Vec<LayerRec
     for (diff_id, layer) in tx.list(&LAYERS)? {
         if !reached.contains(&diff_id) && of.is_none_or(|of| of.contains(&diff_id)) {
             tx.remove(&LAYERS, &diff_id);
+            tx.remove(&PACKED, &diff_id);
             gone.push(layer);
         }
     }

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Kind {
     /// The request itself makes no sense (Docker's 400).
     Invalid,
+    /// Somebody else must be asked first, and does not let this user in (401).
+    Unauthorized,
     /// What it names is not there (404).
     NotFound,
     /// It does not fit with what is there (409).

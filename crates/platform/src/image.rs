@@ -1,6 +1,6 @@
 //! The Images door.
 
-use crate::Answer;
+use crate::{Answer, Credentials, PullProgress, PullRequest, PushProgress, PushRequest};
 use base::Time;
 use model::ImageId;
 use model::PortKey;
@@ -163,6 +163,18 @@ pub trait Images: Send + Sync {
 
     /// Makes an image from a root file system.
     fn import(&self, rootfs: ImageSource, request: ImportRequest) -> Answer<'_, ImageId>;
+
+    /// Takes an image in from its registry; progress is told on the channel. When nobody reads that any more, it ends.
+    fn pull(&self, request: PullRequest, progress: tokio::sync::mpsc::Sender<PullProgress>)
+    -> Answer<'_, ()>;
+
+    /// Gives an image to its registry; progress as with [`Images::pull`].
+    fn push(&self, request: PushRequest, progress: tokio::sync::mpsc::Sender<PushProgress>)
+    -> Answer<'_, ()>;
+
+    /// Shows credentials to the registry of an address. Returns a token that stands for the password from now on, or
+    /// nothing where the password is to be kept.
+    fn login<'a>(&'a self, address: &'a str, credentials: Credentials) -> Answer<'a, String>;
 
     /// Writes images as one archive. All names are resolved before the first byte is written.
     fn save<'a>(&'a self, names: &'a [String]) -> Answer<'a, Box<dyn AsyncRead + Send + Unpin>>;

@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod image;
 mod node;
+mod registry;
 mod system;
 
 pub use control::{
@@ -27,6 +28,7 @@ pub use node::{
     AttachRequest, ExecRequest, ExecState, LogLine, LogRequest, LogStream, NetworkFigures, Node,
     ProcessTable, Stats, Stream, Streams, TIMED_LABEL, ThrottledCpu, Timing,
 };
+pub use registry::{Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest};
 pub use system::{Bridge, System, SystemInfo};
 
 use std::pin::Pin;

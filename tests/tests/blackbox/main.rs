@@ -17,6 +17,7 @@ mod lifecycle;
 mod looking;
 mod many;
 mod network;
+mod registry;
 mod registry_server;
 mod resources;
 mod running;

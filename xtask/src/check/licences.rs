@@ -4,13 +4,15 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// Licences that ask for no more than to be named. All may be combined with the project's own.
-const ALLOWED: [&str; 10] = [
+const ALLOWED: [&str; 11] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "CC0-1.0",
+    // The web's authorities: data, which ask that the licence be passed along.
+    "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
     "Unicode-3.0",

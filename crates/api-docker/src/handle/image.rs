@@ -1,20 +1,17 @@
 //! Images.
 
-use super::time;
+use super::progress::{PROGRESS_MESSAGES_MAX, told};
+use super::{registry, time};
 use crate::body::{Body, BodyReader};
 use crate::filters::{Filters, glob};
 use crate::from_model::{self, signed};
-use crate::server::{Answer, Call, empty, json, json_line, typed};
-use crate::wire::stream::{ErrorDetail, JsonMessage, Progress};
+use crate::server::{Answer, Call, empty, json, typed};
+use crate::wire::stream::{JsonMessage, Progress};
 use crate::wire::{DeleteItem, HistoryItem};
 use base::Time;
-use futures_util::stream;
 use hyper::{Response, StatusCode};
-use platform::{Answer as Opening, Doors, Error, Image, ImportRequest, LoadProgress, Loaded, Removed};
+use platform::{Error, Image, ImportRequest, LoadProgress, Loaded, Removed};
 use tokio::sync::mpsc;
-
-/// Messages of progress that wait for a slow client.
-const PROGRESS_MESSAGES_MAX: usize = 64;
 
 const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
 
@@ -125,19 +122,8 @@ pub(crate) async fn save(call: Call) -> Answer {
 
 /// `pull` and `import`, which share an operation.
 pub(crate) async fn create(call: Call) -> Answer {
-    if let Some(image) = call.query.given("fromImage") {
-        // Clients complete a name before they send it; people know it as they wrote it.
-        let image = image.strip_prefix("docker.io/").unwrap_or(image);
-        let image = image.strip_prefix("library/").unwrap_or(image);
-        let name = match call.query.given("tag") {
-            Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
-            Some(tag) => format!("{image}:{tag}"),
-            None => image.to_owned(),
-        };
-        return Err(Error::not_found(format!(
-            "image {name} is not here, and there is no client for registries yet: bring it as an archive, with `load -i FILE` (made by \
-             `docker save`) or `import FILE`"
-        )));
+    if call.query.given("fromImage").is_some() {
+        return registry::pull(call).await;
     }
     if call.query.given("fromSrc").is_some_and(|source| source != "-") {
         return Err(Error::not_supported(
@@ -155,111 +141,41 @@ pub(crate) async fn create(call: Call) -> Answer {
     json(StatusCode::OK, &JsonMessage { status: id.to_string(), ..JsonMessage::default() })
 }
 
-/// Takes an archive in. What fails before anything was said has a status of its own, what fails later ends the stream.
+/// Takes an archive in.
 pub(crate) async fn load(call: Call) -> Answer {
     let (sender, progress) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-    let loading = start(call.doors, BodyReader::new(call.body), sender);
+    let (doors, body) = (call.doors, BodyReader::new(call.body));
+    let work = Box::pin(async move { doors.images.load(Box::new(body), sender).await.map(drop) });
     let quiet = call.query.flag("quiet");
-    let mut loader = Loader { loading: Some(loading), progress, quiet, told: Vec::new() };
-    let first = match loader.next().await {
-        Some(Step::Failed(error)) => return Err(error),
-        first => first,
-    };
-    let parts = stream::unfold((first, Some(loader)), |(first, loader)| async {
-        let mut loader = loader?;
-        let step = match first {
-            Some(step) => step,
-            None => loader.next().await?,
-        };
-        let (message, loader) = match step {
-            Step::Said(message) => (message, Some(loader)),
-            Step::Failed(error) => (failure(error), None),
-        };
-        Some((json_line(&message).map_err(std::io::Error::other), (None, loader)))
-    });
-    Ok(typed(Response::new(Body::parts(parts)), "application/json"))
+    // Names and ids that were told already.
+    let mut told_before = Vec::new();
+    let words = move |progress| load_words(progress, quiet, &mut told_before);
+    told(work, progress, Box::new(words)).await
 }
 
-fn start(
-    doors: Doors,
-    body: BodyReader,
-    progress: mpsc::Sender<LoadProgress>,
-) -> Opening<'static, Vec<Loaded>> {
-    Box::pin(async move { doors.images.load(Box::new(body), progress).await })
-}
-
-fn failure(error: Error) -> JsonMessage {
-    let detail = ErrorDetail { code: 0, message: error.message.clone() };
-    JsonMessage { error_detail: Some(detail), error: error.message, ..JsonMessage::default() }
-}
-
-/// One thing that is told of a load.
-enum Step {
-    Said(JsonMessage),
-    Failed(Error),
-}
-
-struct Loader {
-    /// None once it has ended.
-    loading: Option<Opening<'static, Vec<Loaded>>>,
-    progress: mpsc::Receiver<LoadProgress>,
-    quiet: bool,
-    /// Names and ids that were told already.
-    told: Vec<String>,
-}
-
-impl Loader {
-    async fn next(&mut self) -> Option<Step> {
-        loop {
-            let Some(loading) = &mut self.loading else {
-                // The load has ended: what is still in the channel is the rest.
-                let progress = self.progress.try_recv().ok()?;
-                match self.said(progress) {
-                    Some(message) => return Some(Step::Said(message)),
-                    None => continue,
-                }
-            };
-            tokio::select! {
-                biased;
-                Some(progress) = self.progress.recv() => {
-                    if let Some(message) = self.said(progress) {
-                        return Some(Step::Said(message));
-                    }
-                }
-                outcome = loading => {
-                    self.loading = None;
-                    if let Err(error) = outcome {
-                        return Some(Step::Failed(error));
-                    }
-                }
+/// What a client is told of one step of progress, in Docker's words.
+fn load_words(progress: LoadProgress, quiet: bool, told_before: &mut Vec<String>) -> Vec<JsonMessage> {
+    match progress {
+        LoadProgress::Layer { .. } if quiet => Vec::new(),
+        LoadProgress::Layer { id, current, total } => vec![JsonMessage {
+            status: "Loading layer".to_owned(),
+            progress_detail: Some(Progress { current, total }),
+            id,
+            ..JsonMessage::default()
+        }],
+        LoadProgress::Done(Loaded { id, names }) => {
+            let mut lines = String::new();
+            for name in &names {
+                lines += &format!("Loaded image: {name}\n");
             }
-        }
-    }
-
-    /// What a client is told of one step of progress, in Docker's words.
-    fn said(&mut self, progress: LoadProgress) -> Option<JsonMessage> {
-        match progress {
-            LoadProgress::Layer { .. } if self.quiet => None,
-            LoadProgress::Layer { id, current, total } => Some(JsonMessage {
-                status: "Loading layer".to_owned(),
-                progress_detail: Some(Progress { current, total }),
-                id,
-                ..JsonMessage::default()
-            }),
-            LoadProgress::Done(Loaded { id, names }) => {
-                let mut lines = String::new();
-                for name in &names {
-                    lines += &format!("Loaded image: {name}\n");
-                }
-                if names.is_empty() {
-                    lines = format!("Loaded image ID: {id}\n");
-                }
-                if self.told.contains(&lines) {
-                    return None;
-                }
-                self.told.push(lines.clone());
-                Some(JsonMessage { stream: lines, ..JsonMessage::default() })
+            if names.is_empty() {
+                lines = format!("Loaded image ID: {id}\n");
             }
+            if told_before.contains(&lines) {
+                return Vec::new();
+            }
+            told_before.push(lines.clone());
+            vec![JsonMessage { stream: lines, ..JsonMessage::default() }]
         }
     }
 }

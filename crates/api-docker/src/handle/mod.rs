@@ -9,6 +9,8 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod network;
 pub(crate) mod pattern;
+pub(crate) mod progress;
+pub(crate) mod registry;
 pub(crate) mod stats;
 pub(crate) mod system;
 pub(crate) mod time;

@@ -1,9 +1,10 @@
 //! Images.
 
 use super::{Operation, done, ignored, not_yet, operation, refused};
-use crate::handle::image;
+use crate::handle::{image, registry};
 
-const NO_REGISTRY: &str = "there is no client for registries yet; bring images with `load` or `import`";
+const NO_SEARCH: &str = "registries are not searched yet; `pull` wants the whole name";
+const NO_REMOTE: &str = "images are not looked at in their registry yet; `pull` brings them";
 const NO_BUILD: &str = "images are not built yet; bring one with `load` or `import`";
 const ONE_PLATFORM: &str = "an image is kept for one platform only, the machine's own";
 
@@ -34,7 +35,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             done("message"),
             done("changes"),
             done("platform"),
-            ignored("X-Registry-Auth", "only pulling, which is refused, reads it"),
+            done("X-Registry-Auth"),
             ignored("inputImage", "the body is the archive itself"),
         ],
     ),
@@ -95,18 +96,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ignored("imagesTarball", "the body is the archive itself"),
         ],
     ),
-    not_yet(
+    operation(
         "ImagePush",
         "POST",
         "/images/{name*}/push",
-        "there is no client for registries yet; take images out with `save`",
+        |call| Box::pin(registry::push(call)),
+        &[done("tag"), done("X-Registry-Auth"), refused("platform", ONE_PLATFORM)],
     ),
-    not_yet("ImageSearch", "GET", "/images/search", NO_REGISTRY),
+    not_yet("ImageSearch", "GET", "/images/search", NO_SEARCH),
     not_yet("ImagePrune", "POST", "/images/prune", "remove images by name with `rmi`"),
     not_yet("ImageBuild", "POST", "/build", NO_BUILD),
     not_yet("BuildPrune", "POST", "/build/prune", NO_BUILD),
     not_yet("ImageCommit", "POST", "/commit", "containers are not turned into images yet"),
-    not_yet("DistributionInspect", "GET", "/distribution/{name*}/json", NO_REGISTRY),
+    not_yet("DistributionInspect", "GET", "/distribution/{name*}/json", NO_REMOTE),
     not_yet("Session", "POST", "/session", NO_BUILD),
     not_yet("Grpc", "POST", "/grpc", NO_BUILD),
 ];

@@ -1,9 +1,7 @@
 //! The node itself.
 
-use super::{Operation, done, not_yet, operation};
-use crate::handle::{events, system};
-
-const NO_REGISTRY: &str = "there is no client for registries yet; bring images with `load` or `import`";
+use super::{Operation, Way, done, ignored, not_yet, operation};
+use crate::handle::{events, registry, system};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation("SystemPing", "GET", "/_ping", |call| Box::pin(system::ping(call)), &[]),
@@ -18,5 +16,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         &[done("since"), done("until"), done("filters")],
     ),
     not_yet("SystemDataUsage", "GET", "/system/df", "sizes of everything are not added up yet"),
-    not_yet("SystemAuth", "POST", "/auth", NO_REGISTRY),
+    Operation {
+        id: "SystemAuth",
+        method: "POST",
+        path: "/auth",
+        way: Way::Done(|call| Box::pin(registry::auth(call))),
+        parameters: &[],
+        body: &[
+            done("username"),
+            done("password"),
+            ignored("email", "no registry wants one any more"),
+            done("serveraddress"),
+        ],
+    },
 ];

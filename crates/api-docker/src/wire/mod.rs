@@ -15,6 +15,7 @@ pub mod exec;
 pub mod host_config;
 pub mod image;
 pub mod network;
+pub mod registry;
 pub mod stats;
 pub mod stream;
 pub mod system;
@@ -31,8 +32,9 @@ pub use host_config::{
 };
 pub use image::{DeleteItem, HistoryItem, ImageInspect, ImageSummary};
 pub use network::{EndpointSettings, NetworkInspect, NetworkSettings};
+pub use registry::{AuthConfig, AuthResponse};
 pub use stats::StatsAnswer;
-pub use stream::{ErrorDetail, EventMessage, JsonMessage, Progress};
+pub use stream::{Aux, ErrorDetail, EventMessage, JsonMessage, Progress};
 pub use system::{ErrorMessage, Info, Version, VersionComponent};
 
 use serde::de::DeserializeOwned;

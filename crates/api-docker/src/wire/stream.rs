@@ -30,6 +30,18 @@ message! {
         pub error_detail: Option<ErrorDetail>,
         #[serde(skip_serializing_if = "is_default")]
         pub error: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub aux: Option<Aux>,
+    }
+
+    /// What a push did, for programs.
+    pub struct Aux {
+        #[serde(rename = "Tag")]
+        pub tag: String,
+        #[serde(rename = "Digest")]
+        pub digest: String,
+        #[serde(rename = "Size")]
+        pub size: u64,
     }
 
     /// Bytes.

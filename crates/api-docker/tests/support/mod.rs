@@ -364,6 +364,41 @@ impl Images for Node {
         self.ask(format!("import {request:?}"));
         ready(Ok(image_id()))
     }
+    fn pull(&self, request: PullRequest, progress: mpsc::Sender<PullProgress>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let user = request.credentials.user.clone();
+            self.ask(format!("pull {} {} {user}", request.name, request.platform));
+            if request.name.contains("none") {
+                return Err(Error::not_found("manifest for none:latest not found"));
+            }
+            let tell = async |told| progress.send(told).await.map_err(|_| Error::failed("nobody listens"));
+            tell(PullProgress::Found { repository: "library/busybox".into(), tag: "latest".into() }).await?;
+            for state in [Incoming::Wanted, Incoming::Downloading(1, 2), Incoming::Complete] {
+                tell(PullProgress::Layer { id: "aa".into(), state }).await?;
+            }
+            let (name, digest) = ("busybox:latest".to_owned(), "sha256:00".to_owned());
+            tell(PullProgress::Done { name, digest, newer: true }).await
+        })
+    }
+    fn push(&self, request: PushRequest, progress: mpsc::Sender<PushProgress>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.ask(format!("push {} {}", request.name, request.credentials.identity_token));
+            let tell = async |told| progress.send(told).await.map_err(|_| Error::failed("nobody listens"));
+            tell(PushProgress::Repository("docker.io/library/busybox".into())).await?;
+            for state in [Outgoing::Preparing, Outgoing::Mounted("a/b".into())] {
+                tell(PushProgress::Layer { id: "aa".into(), state }).await?;
+            }
+            let (tag, digest) = ("latest".to_owned(), "sha256:00".to_owned());
+            tell(PushProgress::Done { tag, digest, size: 7 }).await
+        })
+    }
+    fn login<'a>(&'a self, address: &'a str, credentials: Credentials) -> Answer<'a, String> {
+        self.ask(format!("login {address} {}", credentials.user));
+        ready(match credentials.password.as_str() {
+            "right" => Ok(String::new()),
+            _ => Err(Error::new(Kind::Unauthorized, "unauthorized: incorrect username or password")),
+        })
+    }
     fn save<'a>(&'a self, names: &'a [String]) -> Answer<'a, Box<dyn AsyncRead + Send + Unpin>> {
         self.ask(format!("save {names:?}"));
         ready(Ok(Box::new(&b"archive"[..]) as Box<dyn AsyncRead + Send + Unpin>))
@@ -419,6 +454,11 @@ impl Reply {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
+    /// Each line as JSON.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let lines = self.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
     pub(crate) fn message(&self) -> String {
         self.json()["message"].as_str().unwrap_or_default().to_owned()
     }
@@ -460,6 +500,18 @@ impl Server {
             content_type => request.header("content-type", content_type),
         };
         sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap()
+    }
+
+    /// Asks with what the client shows to a registry.
+    pub(crate) async fn send_as(&self, path: &str, auth: &str) -> Reply {
+        let io = TokioIo::new(self.connect().await);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().method("POST").uri(path).header("host", "docker");
+        let request = request.header("x-registry-auth", auth).body(Full::new(Bytes::new())).unwrap();
+        let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
     pub(crate) async fn send(

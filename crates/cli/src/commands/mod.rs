@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod image;
 pub(crate) mod list;
 pub(crate) mod node;
+pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod spec;

@@ -1,9 +1,11 @@
 //! `run`, `create`, `start -a`, `attach` and `exec`: containers with this terminal joined to them.
 
+use super::registry;
 use super::spec::{self, Spec};
 use crate::client::{Client, Values, escape, query};
 use crate::failure::{Failure, REFUSED};
 use crate::keys::Keys;
+use crate::names::Name;
 use crate::pump::{self, End, Joint, Target};
 use crate::table::Parsed;
 use crate::{printer, terminal};
@@ -30,10 +32,6 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// Makes a container, and tells its id.
 async fn create_container(client: &Client, parsed: &Parsed, spec: &Spec) -> Result<String, Failure> {
-    if let Some(when) = parsed.get("pull").filter(|when| !matches!(*when, "missing" | "never")) {
-        return Err(Failure::new(format!("--pull {when}: there is no registry client yet"))
-            .with_hint("load the image from an archive: bocage load -i FILE"));
-    }
     let file = parsed.get("cidfile");
     if let Some(file) = file.filter(|file| fs::exists(file).unwrap_or(false)) {
         return Err(Failure::new(format!(
@@ -41,15 +39,8 @@ async fn create_container(client: &Client, parsed: &Parsed, spec: &Spec) -> Resu
         )));
     }
     let query = query(&[("name", spec.name.clone()), ("platform", spec.platform.clone())]);
-    let made = client.post(&format!("/containers/create{query}"), Some(&spec.body)).await;
-    let made = made.map_err(|failure| match failure.status {
-        Some(404) if failure.message.contains("No such image") => failure.with_hint(format!(
-            "there is no registry client yet: take the image in from an archive, as in `docker save {0} | bocage load`, or \
-             `bocage load -i FILE`; `bocage images` lists what is here",
-            spec.image
-        )),
-        _ => failure,
-    })?;
+    let path = format!("/containers/create{query}");
+    let made = made(client, parsed, spec, &path).await?;
     for warning in made["Warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         printer::note(&format!("WARNING: {warning}"));
     }
@@ -58,6 +49,38 @@ async fn create_container(client: &Client, parsed: &Parsed, spec: &Spec) -> Resu
         fs::write(file, &id).map_err(|error| Failure::new(format!("write {file}: {error}")))?;
     }
     Ok(id)
+}
+
+/// Asks for the container, and for its image where that is wanted.
+async fn made(client: &Client, parsed: &Parsed, spec: &Spec, path: &str) -> Result<Value, Failure> {
+    let (when, quiet) = (parsed.get("pull").unwrap_or("missing"), parsed.is("quiet"));
+    let bring = || registry::bring(client, &spec.image, spec.platform.as_deref(), quiet);
+    match when {
+        "missing" | "never" => {}
+        "always" => bring().await?,
+        other => {
+            return Err(Failure::new(format!(
+                "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+            )));
+        }
+    }
+    match client.post(path, Some(&spec.body)).await {
+        Err(failure)
+            if when == "missing"
+                && failure.status == Some(404)
+                && failure.message.contains("No such image") =>
+        {
+            if !quiet {
+                printer::note(&format!(
+                    "Unable to find image '{}' locally",
+                    Name::of(&spec.image).familiar()
+                ));
+            }
+            bring().await?;
+            client.post(path, Some(&spec.body)).await
+        }
+        other => other,
+    }
 }
 
 pub(crate) async fn create(client: &Client, parsed: &Parsed) -> Result<(), Failure> {

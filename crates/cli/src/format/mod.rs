@@ -1,5 +1,6 @@
 //! How things are shown: templates, tables, and figures in words.
 
+pub(crate) mod bars;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod ports;

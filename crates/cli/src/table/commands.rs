@@ -274,6 +274,60 @@ pub(crate) const COMMANDS: &[Entry] = &[
         ]
     ),
     entry!(
+        "pull",
+        &["image pull"],
+        IMAGES,
+        "Take an image in from its registry",
+        Operands::These(&["NAME[:TAG|@DIGEST]"]),
+        &[group(
+            FLAGS,
+            &[
+                flag("all-tags", Some('a'), Nothing, "All tags of the repository"),
+                flag("platform", None, One("OS/ARCH"), "For another platform than this machine's"),
+                flag("quiet", Some('q'), Nothing, "Show nothing but the name"),
+            ]
+        )],
+        &[
+            "bocage pull nginx                        # docker.io/library/nginx:latest",
+            "bocage pull --platform linux/arm64 registry.example:5000/team/app:2",
+        ]
+    ),
+    entry!(
+        "push",
+        &["image push"],
+        IMAGES,
+        "Give an image to its registry",
+        Operands::These(&["NAME[:TAG]"]),
+        &[group(
+            FLAGS,
+            &[
+                flag("all-tags", Some('a'), Nothing, "All tags of the repository that are here"),
+                flag("quiet", Some('q'), Nothing, "Show nothing but the name"),
+            ]
+        )],
+        &["bocage tag app registry.example:5000/team/app:2 && bocage push registry.example:5000/team/app:2"]
+    ),
+    entry!(
+        "login",
+        &[],
+        IMAGES,
+        "Log in to a registry; kept where docker keeps it",
+        Operands::Between("[SERVER]", 0, 1),
+        &[group(
+            FLAGS,
+            &[
+                flag("username", Some('u'), One("NAME"), "The user"),
+                flag("password", Some('p'), One("PASSWORD"), "The password, for all on this machine to see"),
+                flag("password-stdin", None, Nothing, "Read the password from standard input"),
+            ]
+        )],
+        &[
+            "bocage login registry.example:5000",
+            "pass r | bocage login -u me --password-stdin registry.example"
+        ]
+    ),
+    entry!("logout", &[], IMAGES, "Forget the login to a registry", Operands::Between("[SERVER]", 0, 1), &[]),
+    entry!(
         "load",
         &["image load"],
         IMAGES,

@@ -21,13 +21,8 @@ pub(super) const NAME: Group = group(
         flag("label", Some('l'), Many("KEY=VALUE"), "Attach a label"),
         flag("label-file", None, Many("FILE"), "Attach labels from a file, one a line"),
         flag("cidfile", None, One("FILE"), "Write the container's id to a file"),
-        flag(
-            "pull",
-            None,
-            One("WHEN"),
-            "missing or never; neither pulls, as there is no registry client yet",
-        ),
-        flag("platform", None, One("OS/ARCH"), "Refuse an image that is made for another platform"),
+        flag("pull", None, One("WHEN"), "Pull the image: missing (the default), always or never"),
+        flag("platform", None, One("OS/ARCH"), "Pull the image of this platform, and refuse another"),
         flag("quiet", Some('q'), Nothing, "Say nothing about pulling the image"),
     ],
 );
@@ -232,6 +227,12 @@ pub(super) const DAEMON: Group = group(
             None,
             One("DIRECTORY"),
             "Where sockets and states of this boot are kept [/run/bocage]",
+        ),
+        flag(
+            "config",
+            None,
+            One("FILE"),
+            "Settings: registries, mirrors, certificates [/etc/bocage/config.yaml]",
         ),
         flag(
             "host",

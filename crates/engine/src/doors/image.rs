@@ -1,14 +1,14 @@
 //! The Images door: the image store's words turned into the platform's.
 
-use super::{Door, blocking};
+use super::{Door, blocking, registry};
 use crate::Shared;
 use base::{Chain, Time};
 use images::{ErrorKind, ImageConfig, Piece, Reference};
 use model::{ImageId, Phase};
 use plan::merge::Defaults;
 use platform::{
-    Answer, Error, EventKind, History, Image, ImageDetail, ImageSource, Images, ImportRequest, Kind,
-    LoadProgress, Loaded, Removed,
+    Answer, Credentials, Error, EventKind, History, Image, ImageDetail, ImageSource, Images, ImportRequest,
+    Kind, LoadProgress, Loaded, PullProgress, PullRequest, PushProgress, PushRequest, Removed,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -147,7 +147,7 @@ impl AsyncRead for Archive {
     }
 }
 
-fn tell(shared: &Shared, action: &str, id: &str, name: &str) {
+pub(super) fn tell(shared: &Shared, action: &str, id: &str, name: &str) {
     let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
     shared.events.tell(shared.clock.now(), EventKind::Image, action, id, attributes);
 }
@@ -303,6 +303,18 @@ impl Images for Door {
                 Box::new(Archive { receiver, piece: Vec::new(), used: 0 });
             Ok(archive)
         })
+    }
+
+    fn pull(&self, request: PullRequest, progress: mpsc::Sender<PullProgress>) -> Answer<'_, ()> {
+        Box::pin(registry::pull(&self.0, request, progress))
+    }
+
+    fn push(&self, request: PushRequest, progress: mpsc::Sender<PushProgress>) -> Answer<'_, ()> {
+        Box::pin(registry::push(&self.0, request, progress))
+    }
+
+    fn login<'a>(&'a self, address: &'a str, credentials: Credentials) -> Answer<'a, String> {
+        Box::pin(registry::login(&self.0, address, credentials))
     }
 
     fn tag<'a>(&'a self, source: &'a str, target: &'a str) -> Answer<'a, ()> {

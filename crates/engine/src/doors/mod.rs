@@ -4,6 +4,7 @@ mod control;
 mod image;
 pub(crate) use image::{defaults, image_bytes, image_error};
 mod node;
+mod registry;
 mod system;
 
 use crate::Shared;

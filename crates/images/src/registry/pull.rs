@@ -1,0 +1,417 @@
+//! Takes an image in from a registry.
+//!
+//! ```text
+//!  name -> session at the first address that has it -> manifest (of the platform) -> configuration
+//!       -> layers that are not here: a few threads download, others unpack while it comes -> placed with its names
+//! ```
+//!
+//! Layers that are here already, from whatever image, are not fetched: the configuration names them by the digests of
+//! their plain archives, by which they are kept here. Everything new is in the pull's stage until it is placed, and goes
+//! with it when the pull ends otherwise.
+
+use super::blob::{Download, Halt};
+use super::coming::Progress;
+use super::error::RegistryError;
+use super::fetch::{self, Fetched};
+use super::session::Session;
+use super::wait::{Listener, unless_gone};
+use super::{Credentials, Registries, locked};
+use crate::config::ImageFile;
+use crate::contents::{NewImage, NewManifest, checked};
+use crate::home::{Stage, StagedLayer};
+use crate::intake::{Intake, Ticket, with_intake};
+use crate::manifest::{DOCKER_CONFIG, Descriptor, Document, Manifest, OCI_CONFIG};
+use crate::packing::{HEAD_BYTES, is_tar, packing_of};
+use crate::records::{IMAGES, LAYERS, NAMES, Packing};
+use crate::{Error, Images, Platform, Reference, Result};
+use model::{Digest, ImageId};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Mutex;
+use tokio::runtime::Handle;
+
+/// Layers of one image that are downloaded at the same time.
+const DOWNLOADS_MAX: usize = 4;
+/// Stack of a thread that downloads.
+const DOWNLOAD_STACK_BYTES: usize = 256 << 10;
+/// Bytes of a configuration.
+const CONFIG_BYTES_MAX: u64 = 8 << 20;
+
+/// What is to be pulled.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// Its name, with a tag or a digest.
+    pub reference: Reference,
+    /// For which platform; this machine's where nothing is said.
+    pub platform: Option<Platform>,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+/// How far a pull is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullStep {
+    /// The registry has it.
+    Found {
+        /// The repository as the registry knows it.
+        repository: String,
+        /// The tag or digest that was asked for.
+        tag: String,
+    },
+    /// One of its layers.
+    Layer {
+        /// The first digits of its digest.
+        id: String,
+        /// How far it is.
+        state: LayerState,
+    },
+}
+
+/// How far a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerState {
+    /// It is here from another image.
+    Exists,
+    /// It is to be fetched.
+    Wanted,
+    /// It comes.
+    Downloading {
+        /// Bytes that are here.
+        current: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// All of it is here, and is what it should be.
+    Downloaded,
+    /// It is being unpacked.
+    Extracting {
+        /// Bytes of the archive that are unpacked.
+        current: u64,
+        /// Bytes of the archive.
+        total: u64,
+    },
+    /// It is unpacked.
+    Complete,
+}
+
+/// What a pull brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The image.
+    pub id: ImageId,
+    /// The digest by which the registry knows what was asked for: that of the index, where there is one.
+    pub digest: Digest,
+    /// Whether the name meant something else before, or nothing.
+    pub newer: bool,
+}
+
+/// What a registry said of an image before any layer was fetched.
+struct Resolved<'r> {
+    session: Session<'r>,
+    /// The digest of what the name means: an index, or the manifest itself.
+    digest: Digest,
+    fetched: Fetched,
+    manifest: Manifest,
+    config: Vec<u8>,
+    file: ImageFile,
+}
+
+impl Images {
+    /// Pulls an image. Blocks; `runtime` is where the network is waited for. When the listener goes, the pull ends.
+    ///
+    /// # Errors
+    /// What the registry says, in Docker's words; what is wrong with what it sent, or with the disk. Nothing is left
+    /// behind then.
+    pub fn pull(
+        &self,
+        registries: &Registries,
+        runtime: &Handle,
+        request: &PullRequest,
+        listener: &dyn Listener<PullStep>,
+    ) -> Result<Pulled> {
+        let resolved = runtime.block_on(resolve(registries, request, listener))?;
+        let (repository, tag) = (request.reference.path().to_owned(), version(&request.reference));
+        runtime.block_on(listener.tell(PullStep::Found { repository, tag }));
+        let stage = self.home.stage()?;
+        // What is here already must stay until the image is in the table.
+        let lease = self.lease_layers();
+        let image = self.fetch(&stage, runtime, request, &resolved, listener)?;
+        let (image, layers) = image;
+        let named = image.names.first().cloned();
+        let before = self.store.read(|tx| {
+            let owner = named.as_ref().map(|name| tx.get(&NAMES, name)).transpose();
+            owner.map_err(Error::from)
+        })?;
+        let id = image.id;
+        self.place(&stage, layers.into_values(), &[image])?;
+        drop(lease);
+        // What was removed in the meantime had to stay until now.
+        self.sweep(&stage)?;
+        Ok(Pulled { id, digest: resolved.digest, newer: before.flatten() != Some(id.0) })
+    }
+
+    /// Fetches what is missing of the image.
+    fn fetch(
+        &self,
+        stage: &Stage,
+        runtime: &Handle,
+        request: &PullRequest,
+        resolved: &Resolved<'_>,
+        listener: &dyn Listener<PullStep>,
+    ) -> Result<(NewImage, BTreeMap<Ticket, StagedLayer>)> {
+        let Resolved { session, fetched, manifest, config, file, .. } = resolved;
+        let (wanted, parts) = (&file.rootfs.diff_ids, &manifest.layers);
+        if wanted.len() != parts.len() {
+            return Err(Error::LayerCount { wanted: wanted.len(), found: parts.len() });
+        }
+        let id = crate::hash::digest_of(config);
+        let (here, whole) = self.store.read(|tx| -> Result<_> {
+            let here: HashSet<Digest> = tx.list(&LAYERS)?.into_iter().map(|(diff_id, _)| diff_id).collect();
+            let known = tx.get(&IMAGES, &id)?.is_some_and(|record| !record.removed);
+            let whole = known && wanted.iter().all(|diff_id| here.contains(diff_id));
+            Ok((here, whole))
+        })?;
+        let progress = Progress::new(listener, runtime);
+        let mut missing: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
+        for (diff_id, part) in wanted.iter().zip(parts) {
+            let state = if here.contains(diff_id) {
+                LayerState::Exists
+            } else if missing.insert(part.digest, part).is_none() {
+                LayerState::Wanted
+            } else {
+                continue;
+            };
+            if !whole {
+                progress.tell(part.digest, state);
+            }
+        }
+        // In the order of the image: the bottom ones are the big ones.
+        let mut queue: VecDeque<&Descriptor> = VecDeque::new();
+        for part in parts {
+            queue.extend(missing.remove(&part.digest));
+        }
+        let (tickets, layers) = with_intake(stage, &progress, |intake| {
+            let downloads = Downloads { session, runtime, intake, progress: &progress, halt: Halt::new() };
+            downloads.all(queue)
+        })?;
+        let found = wanted.iter().zip(parts).map(|(diff_id, part)| {
+            let fetched = tickets.get(&part.digest).and_then(|ticket| layers.get(ticket));
+            fetched.map_or(*diff_id, |layer| layer.diff_id)
+        });
+        let names = names(&request.reference, resolved.digest);
+        let mut image = checked(&request.reference.familiar(), config, found.collect(), names)?;
+        image.manifest = String::from_utf8(fetched.bytes.clone()).ok().map(|text| NewManifest {
+            digest: fetched.digest,
+            media_type: kind_of(manifest, fetched),
+            text,
+        });
+        Ok((image, layers))
+    }
+}
+
+/// The names that an image gets: the one that was asked for, and its digest in the repository.
+fn names(reference: &Reference, digest: Digest) -> Vec<Reference> {
+    let mut names = Vec::new();
+    if reference.digest().is_none() {
+        names.push(reference.clone());
+    }
+    names.push(reference.digested(digest));
+    names
+}
+
+fn kind_of(manifest: &Manifest, fetched: &Fetched) -> String {
+    match manifest.media_type.as_str() {
+        "" => fetched.media_type.split(';').next().unwrap_or_default().trim().to_owned(),
+        told => told.to_owned(),
+    }
+}
+
+/// What is asked for within the repository: a digest says more than a tag.
+fn version(reference: &Reference) -> String {
+    let digest = reference.digest().map(|digest| digest.to_string());
+    digest.or_else(|| reference.tag().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Finds the registry's address that has the image, and fetches everything but its layers.
+async fn resolve<'r>(
+    registries: &'r Registries,
+    request: &PullRequest,
+    listener: &dyn Listener<PullStep>,
+) -> Result<Resolved<'r>> {
+    let (reference, name) = (&request.reference, request.reference.familiar());
+    let (session, top) = unless_gone(listener, first_that_has(registries, request))
+        .await
+        .map_err(|error| in_dockers_words(error, reference))?;
+    let bad = |source| Error::BadManifest { name: name.clone(), source };
+    let digest = top.digest;
+    let (fetched, manifest) = match Document::parse(&top.bytes, &top.media_type).map_err(bad)? {
+        Document::Manifest(manifest) => (top, *manifest),
+        Document::Index(index) => {
+            let platform = request.platform.clone().unwrap_or_default();
+            let chosen =
+                index.choose(&platform).ok_or_else(|| Error::NoMatchingManifest(platform.clone()))?;
+            let inner = chosen.digest.to_string();
+            let inner = unless_gone(listener, fetch::manifest(&session, &inner)).await?;
+            match Document::parse(&inner.bytes, &inner.media_type).map_err(bad)? {
+                Document::Manifest(manifest) => (inner, *manifest),
+                Document::Index(_) => return Err(Error::NoMatchingManifest(platform)),
+            }
+        }
+    };
+    if ![OCI_CONFIG, DOCKER_CONFIG].contains(&manifest.config.media_type.as_str()) {
+        return Err(Error::NoImage { name, media_type: manifest.config.media_type });
+    }
+    let config = fetch::small_blob(&session, "the configuration", &manifest.config, CONFIG_BYTES_MAX);
+    let config = unless_gone(listener, config).await?;
+    let file: ImageFile =
+        serde_json::from_slice(&config).map_err(|source| Error::BadConfig { name: name.clone(), source })?;
+    if let Some(platform) = &request.platform {
+        let (os, architecture) = (file.os.clone(), file.architecture.clone());
+        let theirs = Platform { os, architecture, variant: file.variant.clone() };
+        if platform.rank(&theirs).is_none() {
+            return Err(Error::OtherPlatform { name, platform: platform.clone() });
+        }
+    }
+    Ok(Resolved { session, digest, fetched, manifest, config, file })
+}
+
+/// Asks one address after the other. One that answers that it has nothing is not asked again in another way, but mirrors
+/// need not have everything.
+async fn first_that_has<'r>(
+    registries: &'r Registries,
+    request: &PullRequest,
+) -> Result<(Session<'r>, Fetched), RegistryError> {
+    let reference = &request.reference;
+    let mut last = None;
+    let mut answered = HashSet::new();
+    for endpoint in Session::endpoints(registries, reference.domain(), true) {
+        if answered.contains(&endpoint.host) {
+            continue;
+        }
+        let (host, asked) = (endpoint.host.clone(), endpoint.clone());
+        let at_mirror = !is_own(reference.domain(), &host);
+        let nobody = Credentials::default();
+        // A mirror is another registry: the password is not for it.
+        let credentials = if at_mirror { &nobody } else { &request.credentials };
+        let scopes = vec![format!("repository:{}:pull", reference.path())];
+        let found = async {
+            let session = Session::open(registries, endpoint, reference.path(), scopes, credentials).await?;
+            let fetched = fetch::manifest(&session, &version(reference)).await?;
+            Ok((session, fetched))
+        };
+        match found.await {
+            Ok(found) => return Ok(found),
+            Err(error) => {
+                registries.forget(&asked);
+                if !matches!(error, RegistryError::Reach { .. }) {
+                    answered.insert(host.clone());
+                }
+                if at_mirror {
+                    tracing::info!(mirror = host, error = %base::Chain(&error), "a mirror does not have an image");
+                }
+                last = Some(error);
+            }
+        }
+    }
+    let (url, source) = (reference.full_name(), "it has no address".into());
+    Err(last.unwrap_or(RegistryError::Address { url, source }))
+}
+
+fn is_own(domain: &str, host: &str) -> bool {
+    super::endpoint::domain_of(host) == domain
+}
+
+/// What a registry's refusal of a pull is called.
+fn in_dockers_words(error: RegistryError, reference: &Reference) -> Error {
+    let Some(refusal) = error.refusal() else { return error.into() };
+    if refusal.has("MANIFEST_UNKNOWN") || (refusal.complaints.is_empty() && refusal.status == 404) {
+        Error::NoSuchManifest(reference.familiar(), error)
+    } else if refusal.has("NAME_UNKNOWN") {
+        Error::NoSuchRepository(reference.familiar_name(), error)
+    } else if refusal.has("DENIED") {
+        Error::PullDenied(reference.familiar_name(), error)
+    } else {
+        error.into()
+    }
+}
+
+/// What the threads that download share.
+struct Downloads<'a> {
+    session: &'a Session<'a>,
+    runtime: &'a Handle,
+    intake: &'a Intake<'a>,
+    progress: &'a Progress<'a>,
+    halt: Halt,
+}
+
+impl Downloads<'_> {
+    /// Downloads all layers, a few at a time; each with its ticket.
+    fn all(&self, queue: VecDeque<&Descriptor>) -> Result<BTreeMap<Digest, Ticket>> {
+        let threads = queue.len().min(DOWNLOADS_MAX);
+        let (queue, done, failed) = (Mutex::new(queue), Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
+        let work = || {
+            loop {
+                let Some(layer) = locked(&queue).pop_front() else { return };
+                match self.one(layer) {
+                    Ok(ticket) => drop(locked(&done).insert(layer.digest, ticket)),
+                    Err(error) => {
+                        locked(&queue).clear();
+                        locked(&failed).push(error);
+                        self.halt.now();
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| -> Result<()> {
+            for _ in 0..threads {
+                let builder = std::thread::Builder::new().name("download".to_owned());
+                let started = builder.stack_size(DOWNLOAD_STACK_BYTES).spawn_scoped(scope, work);
+                if let Err(error) = started {
+                    self.halt.now();
+                    return Err(Error::StartWorker(error));
+                }
+            }
+            Ok(())
+        })?;
+        let mut failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // When one fails the others only give up.
+        let cause = failed
+            .iter()
+            .position(|error| !matches!(error, Error::Truncated | Error::Registry(RegistryError::Cancelled)));
+        match failed.is_empty() {
+            true => Ok(done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
+            false => Err(failed.swap_remove(cause.unwrap_or(0))),
+        }
+    }
+
+    fn one(&self, layer: &Descriptor) -> Result<Ticket> {
+        let ticket = self.intake.ticket()?;
+        self.progress.begin(ticket, layer);
+        let listener = self.progress.listener;
+        let mut download = Download::new(self.session, self.runtime, listener, &self.halt, layer);
+        let what = format!("layer {}", layer.digest.short());
+        let mut head = vec![0; HEAD_BYTES];
+        let mut length = 0;
+        while length < head.len() {
+            match download.read(&mut head[length..])? {
+                0 => break,
+                got => length += got,
+            }
+        }
+        head.truncate(length);
+        if packing_of(&head, &what)? == Packing::Plain && !is_tar(&head) {
+            return Err(Error::NotALayer(what));
+        }
+        let mut come = length as u64;
+        let found = self.intake.layer(ticket, &what, &head, |buffer| {
+            let got = download.read(buffer)?;
+            come += got as u64;
+            self.progress.came(ticket, come);
+            Ok(got)
+        })?;
+        if found != layer.digest {
+            return Err(RegistryError::Digest { what, wanted: layer.digest, found }.into());
+        }
+        self.progress.downloaded(ticket);
+        Ok(ticket)
+    }
+}
