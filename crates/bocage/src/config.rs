@@ -7,6 +7,9 @@
 //!   registry.example:5000:
 //!     insecure: true
 //! certificates: [/etc/bocage/certs.d]
+//! registry:
+//!   enabled: true
+//!   listen: 127.0.0.1:5000
 //! ```
 //!
 //! A name that is no setting is refused: a slip must not leave a default in force unseen.
@@ -32,11 +35,17 @@ pub(crate) struct Config {
     pub(crate) registries: BTreeMap<String, Registry>,
     /// Directories with a directory of certificates for each registry.
     pub(crate) certificates: Vec<PathBuf>,
+    /// The daemon's own registry.
+    pub(crate) registry: crate::registry::Options,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { registries: BTreeMap::new(), certificates: CERTIFICATES.map(PathBuf::from).to_vec() }
+        Config {
+            registries: BTreeMap::new(),
+            certificates: CERTIFICATES.map(PathBuf::from).to_vec(),
+            registry: crate::registry::Options::default(),
+        }
     }
 }
 
@@ -132,9 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn the_daemons_own_registry_is_set_in_the_file_too() {
+        let config = Config::parse("registry:\n  enabled: true\n  listen: 127.0.0.1:7\n");
+        let port = config.and_then(|config| config.registry.address("registry-"));
+        assert_eq!(port.map(|address| address.port()), Ok(7));
+        let asked = |text: &str| Config::parse(text).map(|config| config.registry.is_asked_for());
+        assert_eq!(asked("registry: {enabled: false, listen: x}"), Ok(false));
+        assert_eq!(asked("registry: {users: /u}"), Ok(true));
+    }
+
+    #[test]
     fn what_is_no_setting_is_refused_by_its_name() {
         for (text, told) in [
-            ("registry: {}", "registry"),
+            ("registrys: {}", "registrys"),
+            ("registry: {listens: x}", "listens"),
             ("registries:\n  a.b: {mirrors: [m.example]}", "m.example"),
             ("registries:\n  a.b: {insecur: true}", "insecur"),
             ("registries:\n  https://a.b: {insecure: true}", "https://a.b"),

@@ -52,10 +52,8 @@ struct Options {
     log_level: String,
     plain_tcp: bool,
     userns: Userns,
-    config: Option<PathBuf>,
     registry: registry::Options,
-    /// Whether the registry is wanted where it would be by itself.
-    registry_enabled: bool,
+    config: Option<PathBuf>,
 }
 
 /// Reads the flags; `lookup` is the environment.
@@ -68,9 +66,8 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
         log_level: "info".to_owned(),
         plain_tcp: false,
         userns: Userns::Host,
-        config: lookup("BOCAGE_CONFIG").map(PathBuf::from),
         registry: registry::Options::default(),
-        registry_enabled: false,
+        config: lookup("BOCAGE_CONFIG").map(PathBuf::from),
     };
     let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
@@ -83,7 +80,7 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             continue;
         }
         if flag == "--registry" && joined.is_none() {
-            options.registry_enabled = true;
+            options.registry.turn_on();
             continue;
         }
         let has_value = joined.is_some();
@@ -122,7 +119,6 @@ fn parse(arguments: &[OsString], lookup: impl Fn(&str) -> Option<OsString>) -> R
             return Err(format!("{flag} {}: an absolute path is needed", root.display()));
         }
     }
-    options.registry_enabled |= options.registry.is_asked_for();
     if options.hosts.is_empty() {
         options.hosts.push(format!("unix://{}", options.exec_root.join("bocage.sock").display()));
     }
@@ -201,8 +197,9 @@ async fn serve_on(options: Options) -> Result<(), String> {
     for host in &options.hosts {
         listeners.push(listen(host, options.plain_tcp).await?);
     }
-    let registry = match options.registry_enabled {
-        true => Some(registry::listen(options.registry.address("registry-")?).await?),
+    let own = options.registry.clone().over(&file.registry);
+    let registry = match own.is_asked_for() {
+        true => Some(registry::listen(own.address("registry-")?).await?),
         false => None,
     };
     let mut terminate =
@@ -225,7 +222,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         served.push(tokio::spawn(api_docker::serve(listener, engine.doors(), Clock::system())));
     }
     if let Some(listener) = registry {
-        let registry = tokio::task::block_in_place(|| registry::make(engine.images(), &options.registry));
+        let registry = tokio::task::block_in_place(|| registry::make(engine.images(), &own));
         served.push(tokio::spawn(images::distribution::serve(listener, registry?)));
     }
     tokio::select! {
@@ -329,7 +326,8 @@ mod tests {
 
     #[test]
     fn a_registry_is_served_when_any_of_its_flags_is_given() {
-        let enabled = |line: &str| parse(&words(line), |_| None).map(|options| options.registry_enabled);
+        let enabled =
+            |line: &str| parse(&words(line), |_| None).map(|options| options.registry.is_asked_for());
         assert_eq!(enabled("--registry"), Ok(true));
         assert_eq!(enabled("--registry-listen 127.0.0.1:1"), Ok(true));
         assert_eq!(enabled("--registry-users=/u --registry-anonymous-pull *"), Ok(true));

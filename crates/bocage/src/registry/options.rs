@@ -2,15 +2,20 @@
 
 use base::Chain;
 use images::distribution::{Access, Rights, Served, tls_config};
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where it listens where nobody says otherwise.
 pub(crate) const LISTEN: &str = "127.0.0.1:5000";
 
-/// Where a registry listens, and who may do what there.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Where a registry listens, and who may do what there: from flags, or from the section `registry` of the daemon's
+/// configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Options {
+    /// Whether it is wanted; without a word of it, it is wanted where anything else is said of it.
+    enabled: Option<bool>,
     listen: Option<String>,
     users: Option<PathBuf>,
     anonymous_pull: Option<String>,
@@ -40,6 +45,11 @@ impl Options {
             _ => return Taken::No,
         }
         Taken::Alone
+    }
+
+    /// Says that it is wanted.
+    pub(crate) fn turn_on(&mut self) {
+        self.enabled = Some(true);
     }
 
     /// Sets the value of a flag for which [`Options::flag`] wants one.
@@ -97,9 +107,25 @@ impl Options {
         Ok(address)
     }
 
-    /// Whether it listens at all, where that is not said otherwise.
+    /// Whether it listens at all.
     pub(crate) fn is_asked_for(&self) -> bool {
-        *self != Options::default()
+        self.enabled.unwrap_or(*self != Options::default())
+    }
+
+    /// These, and where they say nothing, what another place says. Any of these turns the registry on.
+    pub(crate) fn over(self, other: &Options) -> Options {
+        let enabled = if self.is_asked_for() { Some(true) } else { self.enabled.or(other.enabled) };
+        let other = other.clone();
+        Options {
+            enabled: enabled.or(if other.is_asked_for() { Some(true) } else { None }),
+            listen: self.listen.or(other.listen),
+            users: self.users.or(other.users),
+            anonymous_pull: self.anonymous_pull.or(other.anonymous_pull),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            without_users: self.without_users || other.without_users,
+            without_tls: self.without_tls || other.without_tls,
+        }
     }
 
     /// The scheme of its address.
@@ -148,6 +174,18 @@ mod tests {
     fn the_address_is_loopback_unless_another_is_given() {
         assert_eq!(options(&[]).address("").map(|address| address.to_string()), Ok(LISTEN.to_owned()));
         assert!(!options(&[]).is_asked_for() && options(&[("listen", LISTEN)]).is_asked_for());
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_turn_the_registry_on() {
+        let file = options(&[("listen", "127.0.0.1:1"), ("users", "u")]);
+        assert!(Options::default().over(&file).is_asked_for());
+        assert!(!Options::default().over(&Options::default()).is_asked_for());
+        let off = Options { enabled: Some(false), ..file };
+        assert!(!Options::default().over(&off).is_asked_for());
+        let both = options(&[("listen", "127.0.0.1:2")]).over(&off);
+        assert!(both.is_asked_for() && both.users == Some("u".into()));
+        assert_eq!(both.address("").map(|address| address.port()), Ok(2));
     }
 
     #[test]

@@ -119,21 +119,18 @@ impl Uploads {
         };
         let entry =
             Entry { repository: repository.clone(), upload: Arc::new(tokio::sync::Mutex::new(upload)) };
-        {
-            let mut open = self.lock();
-            if open.len() >= UPLOADS_MAX {
-                return Err(Refusal::TooManyUploads { max: UPLOADS_MAX });
-            }
-            open.insert(id.clone(), entry);
+        if self.lock().len() >= UPLOADS_MAX {
+            return Err(Refusal::TooManyUploads { max: UPLOADS_MAX });
         }
         let made = fs::create_dir(&directory)
             .and_then(|()| fs::write(directory.join(REPOSITORY), repository.as_str()))
             .and_then(|()| File::create_new(directory.join(DATA)));
         if let Err(error) = made {
-            self.lock().remove(&id);
             let _ = base::file::remove_all(&directory);
             return Err(Error::write(&directory)(error).into());
         }
+        // Only now: whoever looks for uploads without progress finds one that is whole.
+        self.lock().insert(id.clone(), entry);
         Ok(id)
     }
 

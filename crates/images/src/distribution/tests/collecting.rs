@@ -94,6 +94,15 @@ fn a_layer_of_an_image_is_mounted_without_a_copy_by_whoever_may_do_everything() 
     assert_eq!(images.list().unwrap().len(), 1);
 }
 
+/// Says that something has ended, however it does.
+struct Ending<'e>(&'e AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A client that is told that a blob is here pushes a manifest that needs it, while everything that is not announced is
 /// being collected.
 #[test]
@@ -110,6 +119,8 @@ fn a_push_that_was_told_that_a_blob_is_here_finds_it_there() {
     let ended = AtomicBool::new(false);
     let (mut told, mut pushed_again) = (0, 0);
     std::thread::scope(|scope| {
+        // Also when something fails here: a test that fails shall end.
+        let _ending = Ending(&ended);
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 registry.collect().unwrap();
@@ -129,7 +140,6 @@ fn a_push_that_was_told_that_a_blob_is_here_finds_it_there() {
             // Nobody counts on it any more: it may be collected at any moment from here on.
             registry.announced.announce(held.clone(), long_ago);
         }
-        ended.store(true, Ordering::Relaxed);
     });
     assert_eq!(told + pushed_again, ROUNDS);
 }
