@@ -173,6 +173,8 @@ impl Group {
         if let Some(unified) = self.unified() {
             match write_value(&unified.join("cgroup.kill"), "1") {
                 Err(Error::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                // Whoever else looks after it has removed it at this moment.
+                Err(Error::Write { source, .. }) if is_gone(&source) => return Ok(()),
                 other => return other,
             }
         }
@@ -288,15 +290,15 @@ fn write_value(path: &Path, value: &str) -> Result<(), Error> {
     })
 }
 
+/// Whether the group was removed after one of its files was opened.
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
 /// Reads a file; of a group that is gone, nothing.
 fn read_text(path: &Path) -> Result<String, Error> {
     match fs::read_to_string(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound
-                || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) =>
-        {
-            Ok(String::new())
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_gone(&error) => Ok(String::new()),
         other => other.map_err(|source| Error::Read { path: path.to_owned(), source }),
     }
 }
