@@ -2,6 +2,7 @@
 
 use crate::Shared;
 use crate::registry::Snapshot;
+use model::ImageId;
 use model::container::MountSource;
 use platform::{Container, Files, MountSeen, Sizes};
 use std::os::unix::fs::MetadataExt;
@@ -10,13 +11,18 @@ use std::path::Path;
 /// Bytes in a block as stat(2) counts them.
 const BLOCK_BYTES: u64 = 512;
 
-/// Puts together what is shown. With `sizes` the writable layer is walked.
-pub(crate) fn container(shared: &Shared, snapshot: &Snapshot, sizes: bool) -> Container {
+/// The directories of an image's layers, the top one first, as overlayfs is told of them.
+pub(crate) fn lower(shared: &Shared, image: &ImageId) -> String {
+    let layers = shared.images.rootfs(image).unwrap_or_default();
+    let layers: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
+    layers.join(":")
+}
+
+/// Puts together what is shown; `lower` is of its image. With `sizes` the writable layer is walked.
+pub(crate) fn container(shared: &Shared, snapshot: &Snapshot, lower: String, sizes: bool) -> Container {
     let intent = &*snapshot.intent;
     let files = shared.roots.container(intent.id);
     let text = |path: &Path| path.display().to_string();
-    let layers = shared.images.rootfs(&intent.image).unwrap_or_default();
-    let lower: Vec<String> = layers.iter().map(|layer| text(layer)).collect();
     Container {
         args: plan::merge::args(&intent.spec),
         entrypoint_args: intent.spec.entrypoint.as_ref().map_or(0, Vec::len),
@@ -27,7 +33,7 @@ pub(crate) fn container(shared: &Shared, snapshot: &Snapshot, sizes: bool) -> Co
             hosts: text(&files.etc("hosts")),
             log: text(&files.log()),
             upper: text(&files.upper()),
-            lower: lower.join(":"),
+            lower,
             work: text(&files.work()),
         },
         sizes: sizes.then(|| {

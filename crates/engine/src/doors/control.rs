@@ -10,6 +10,7 @@ use platform::{
     Answer, Container, Control, Created, Error, Event, NewContainer, RemoveOptions, Selection, StopOptions,
     WaitFor,
 };
+use std::collections::BTreeMap;
 use tokio::sync::{broadcast, oneshot};
 
 /// Asks a container's task for something and waits for its answer.
@@ -50,7 +51,11 @@ impl Control for Door {
         Box::pin(async move {
             let (_, handle) = self.0.registry.find(name)?;
             let (shared, snapshot) = (self.0.clone(), handle.snapshot());
-            blocking(move || Ok(view::container(&shared, &snapshot, sizes))).await
+            blocking(move || {
+                let lower = view::lower(&shared, &snapshot.intent.image);
+                Ok(view::container(&shared, &snapshot, lower, sizes))
+            })
+            .await
         })
     }
 
@@ -60,7 +65,14 @@ impl Control for Door {
             blocking(move || {
                 let wanted = |snapshot: &Snapshot| selection.all || is_live(&snapshot.observed.phase);
                 let all = shared.registry.all().into_iter().filter(wanted);
-                Ok(all.map(|snapshot| view::container(&shared, &snapshot, selection.sizes)).collect())
+                // Many containers have few images.
+                let mut layers = BTreeMap::new();
+                let seen = all.map(|snapshot| {
+                    let image = snapshot.intent.image;
+                    let lower = layers.entry(image).or_insert_with(|| view::lower(&shared, &image)).clone();
+                    view::container(&shared, &snapshot, lower, selection.sizes)
+                });
+                Ok(seen.collect())
             })
             .await
         })
