@@ -1,6 +1,5 @@
 //! What could have been in the standard library: a clock that is passed in, times as text, chance from the
-//! kernel, error chains as one line, files that are whole or absent,
-//! signals by their names.
+//! kernel, error chains as one line, files that are whole or absent, the room on a disk, signals by their names.
 //!
 //! Nothing here knows what a container is. The clock and the random source are the only places in the
 //! workspace that ask the world for time or chance (a lint holds everything else to that), so that every
@@ -8,6 +7,7 @@
 
 pub mod chain;
 pub mod clock;
+pub mod disk;
 pub mod file;
 pub mod random;
 pub mod signal;

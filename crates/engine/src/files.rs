@@ -8,11 +8,13 @@ use crate::Shared;
 use crate::container::Request;
 use crate::doors::{Bridge, ask, blocking, written};
 use crate::registry::Snapshot;
+use crate::shim::Shim;
 use base::Time;
 use images::{FilesManner, Owners, Packed};
 use model::Phase;
 use model::container::{ContainerSpec, MountSource};
 use platform::{Archive, Difference, Error, PathStat, PutOptions};
+use runtime::setup::ContainerProcess;
 use runtime::view::{Bind, Layers, View};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
@@ -135,16 +137,24 @@ pub(crate) async fn copy_in(
     .await
 }
 
+/// The first process of a container that runs.
+fn process(shared: &Shared, snapshot: &Snapshot) -> Result<Option<ContainerProcess>, Error> {
+    let (Phase::Running { .. } | Phase::Paused { .. }) = snapshot.observed.phase else { return Ok(None) };
+    let status = Shim::new(shared.roots.shim(snapshot.intent.id)).status();
+    let status =
+        status.ok_or_else(|| Error::failed("the status of the container's process cannot be read"))?;
+    Ok(Some(ContainerProcess { pid: status.pid, start_ticks: status.start_ticks }))
+}
+
 /// What a container sees, to be written to.
 fn writable_view(shared: &Shared, snapshot: &Snapshot) -> Result<View, Error> {
-    if let Phase::Running { pid } | Phase::Paused { pid } = snapshot.observed.phase {
-        let pid = u32::try_from(pid).unwrap_or_default();
-        if !id_map(pid, "uid_map").is_empty() {
+    if let Some(process) = process(shared, snapshot)? {
+        if !id_map(process.pid, "uid_map").is_empty() {
             return Err(Error::not_supported(
                 "files are not copied into a running container that has users of its own: stop it first",
             ));
         }
-        return View::of_process(pid).map_err(|error| failed("open the container's root", error));
+        return View::of_process(process).map_err(|error| failed("open the container's root", error));
     }
     let (lower, files) = (lower(shared, snapshot)?, shared.roots.container(snapshot.intent.id));
     let (upper, work) = (files.upper(), files.work());
@@ -239,10 +249,10 @@ async fn look(shared: &Arc<Shared>, name: &str, path: &str) -> Result<Place, Err
 
 /// What a container sees, or would see, and how owners there are told.
 fn view(shared: &Shared, snapshot: &Snapshot) -> Result<(View, Owners), Error> {
-    if let Phase::Running { pid } | Phase::Paused { pid } = snapshot.observed.phase {
-        let pid = u32::try_from(pid).unwrap_or_default();
-        let view = View::of_process(pid).map_err(|error| failed("open the container's root", error))?;
-        let owners = Owners { users: id_map(pid, "uid_map"), groups: id_map(pid, "gid_map") };
+    if let Some(process) = process(shared, snapshot)? {
+        let owners = Owners { users: id_map(process.pid, "uid_map"), groups: id_map(process.pid, "gid_map") };
+        // Last, as it says whether the number was the container's all along.
+        let view = View::of_process(process).map_err(|error| failed("open the container's root", error))?;
         return Ok((view, owners));
     }
     let layers = with_writable(shared, snapshot)?;

@@ -10,9 +10,6 @@ use std::path::Path;
 
 /// Bytes between two looks at the disk.
 const LOOK_EVERY_BYTES: u64 = 4 << 20;
-/// Bytes that stay free, or a fiftieth of the disk where that is less.
-pub(crate) const KEEP_FREE_BYTES: u64 = 64 << 20;
-const KEEP_FREE_PART: u64 = 50;
 
 /// Watches the room on one file system.
 pub(crate) struct Room {
@@ -34,9 +31,11 @@ impl Room {
             return Ok(());
         }
         self.unseen_bytes = 0;
-        let disk = rustix::fs::fstatvfs(&self.directory)?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let keep = (disk.f_blocks.saturating_mul(disk.f_frsize) / KEEP_FREE_PART).min(KEEP_FREE_BYTES);
-        if free < keep.saturating_add(bytes) { Err(rustix::io::Errno::NOSPC.into()) } else { Ok(()) }
+        let room = base::disk::Room::of(&rustix::fs::fstatvfs(&self.directory)?);
+        if room.free < room.kept_free().saturating_add(bytes) {
+            Err(rustix::io::Errno::NOSPC.into())
+        } else {
+            Ok(())
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! makes or exchanges meanwhile leads nowhere but inside, openat2(2). Nothing appears in the host's mounts.
 
 use crate::isolate::{paths, users};
+use crate::setup::ContainerProcess;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -52,13 +53,19 @@ pub struct View {
 }
 
 impl View {
-    /// What a process sees.
+    /// What a container's process sees.
     ///
     /// # Errors
-    /// `ENOENT` where there is no such process any more.
-    pub fn of_process(pid: u32) -> io::Result<View> {
+    /// `ENOENT` or `ESRCH` where there is no such process any more, be it that another one has its number now.
+    pub fn of_process(process: ContainerProcess) -> io::Result<View> {
+        let ContainerProcess { pid, start_ticks } = process;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(View { root: rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty())? })
+        let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty())?;
+        // Who is there afterwards was there before. A number that went to a process of the host would show the host's files.
+        if crate::shim::start_ticks(pid)? != start_ticks {
+            return Err(Errno::SRCH.into());
+        }
+        Ok(View { root })
     }
 
     /// What the layers show together, with binds in it whose targets are there. It is gone with the value.
@@ -165,4 +172,18 @@ fn overlay(layers: Layers<'_>) -> io::Result<()> {
     let options = CString::new(options)?;
     let flags = if layers.upper.is_some() { MountFlags::empty() } else { MountFlags::RDONLY };
     Ok(rustix::mount::mount(c"overlay", SPOT, c"overlay", flags, Some(options.as_c_str()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_the_number_of_another_is_not_looked_at() {
+        let pid = std::process::id();
+        let start_ticks = crate::shim::start_ticks(pid).unwrap();
+        assert!(View::of_process(ContainerProcess { pid, start_ticks }).is_ok());
+        let later = View::of_process(ContainerProcess { pid, start_ticks: start_ticks + 1 });
+        assert_eq!(later.unwrap_err().raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+    }
 }

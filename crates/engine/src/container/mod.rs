@@ -36,7 +36,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-/// How long a start waits for the root of the process before to be free.
+/// How long a start or a removal waits for the root of the process before to be free.
 const RELEASE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Requests that wait in a container's mailbox.
 const MAILBOX_REQUESTS_MAX: usize = 64;
@@ -303,7 +303,7 @@ impl Task {
             }
             Request::Remove { options, reply } => self.asked_to_remove(options, reply).await,
             Request::Hold { reply } => {
-                self.wait_for_root().await;
+                until_released(self.released.take()).await;
                 let (held, free) = oneshot::channel();
                 if reply.send(Ok(held)).is_ok() && !matches!(self.state, State::Live(_)) {
                     let _ = free.await;
@@ -386,7 +386,7 @@ impl Task {
     async fn start(&mut self) -> Result<(), Error> {
         self.state = State::Resting;
         let clients = std::mem::take(&mut self.clients);
-        self.wait_for_root().await;
+        until_released(self.released.take()).await;
         match start::start(&self.shared, &self.intent, clients).await {
             Ok(started) => {
                 self.observed.phase = Phase::Running { pid: started.pid };
@@ -410,19 +410,19 @@ impl Task {
         }
     }
 
-    /// Waits until nobody has the writable layer mounted any more.
-    async fn wait_for_root(&mut self) {
-        if let Some(released) = self.released.take() {
-            // Longer than that, and it is mounted a second time all the same, as nobody uses the old root.
-            let _ = tokio::time::timeout(RELEASE_WAIT_MAX, released).await;
-        }
-    }
-
     /// A start for which nobody waits: its failure is recorded, and the policy says whether it is tried again.
     async fn start_again(&mut self) {
         if self.start().await.is_err() {
             let exit = self.observed.exit().unwrap_or_default();
             self.after_exit(exit, false).await;
         }
+    }
+}
+
+/// Waits until nobody has a writable layer mounted any more.
+async fn until_released(released: Option<Released>) {
+    if let Some(released) = released {
+        // Longer than that, and it is mounted a second time, or removed, all the same: nobody uses the old root.
+        let _ = tokio::time::timeout(RELEASE_WAIT_MAX, released).await;
     }
 }

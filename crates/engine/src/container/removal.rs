@@ -1,6 +1,6 @@
 //! Removing a container with everything that was made for it.
 
-use super::{Reply, State, Stopping, Task};
+use super::{Reply, State, Stopping, Task, until_released};
 use crate::signal;
 use model::{Desired, Phase};
 use platform::{Error, RemoveOptions};
@@ -61,17 +61,30 @@ impl Task {
         self.shared.tables.remove_container(self.intent.id).await?;
         self.clients.clear();
         self.shared.registry.forget(self.intent.id);
-        // Nobody waits for its files to go.
-        let (shared, intent) = (Arc::clone(&self.shared), self.intent.clone());
-        tokio::spawn(async move {
-            if let Err(error) = shared.remove_files(&intent).await {
-                tracing::error!(container = %intent.id, %error, "files of a removed container are left");
-            }
-        });
+        self.remove_files().await;
         self.tell("destroy");
         self.shared.collect_images_soon();
         self.state = State::Gone;
         self.publish();
         Ok(())
+    }
+
+    /// Removes its files. Nobody waits for it, but where the disk is nearly full: whoever removes a container there wants the
+    /// room, and has it once this has returned.
+    async fn remove_files(&mut self) {
+        let (shared, intent, released) =
+            (Arc::clone(&self.shared), self.intent.clone(), self.released.take());
+        let files = shared.roots.containers();
+        let is_scarce = base::disk::Room::at(&files).is_ok_and(|room| room.is_scarce());
+        let removal = tokio::spawn(async move {
+            // What is removed while it is mounted keeps its room until it is not.
+            until_released(released).await;
+            if let Err(error) = shared.remove_files(&intent).await {
+                tracing::error!(container = %intent.id, %error, "files of a removed container are left");
+            }
+        });
+        if is_scarce {
+            let _ = removal.await;
+        }
     }
 }

@@ -95,7 +95,7 @@ impl Read for Bridge {
 }
 
 /// Hands what is written to whoever reads the other end, in pieces.
-pub(crate) struct Pieces {
+struct Pieces {
     sender: mpsc::Sender<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
 }

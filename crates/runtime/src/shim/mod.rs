@@ -27,7 +27,6 @@ mod order;
 mod serve;
 pub mod wire;
 
-#[cfg(test)]
 pub(crate) use clone::start_ticks;
 pub use launch::main;
 pub(crate) use launch::{IGNORED_SIGNALS, PROGRAM_NAME};

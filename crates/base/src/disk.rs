@@ -1,0 +1,64 @@
+//! How much room is left on a file system.
+
+use rustix::fs::StatVfs;
+use std::io;
+use std::path::Path;
+
+/// Bytes that stay free for the daemon's own state, or a fiftieth of the disk where that is less.
+pub const KEEP_FREE_BYTES: u64 = 64 << 20;
+const KEEP_FREE_PART: u64 = 50;
+/// Room is scarce where there is less than so many times what stays free.
+const SCARCE_TIMES: u64 = 4;
+
+/// The room on one file system, in bytes, for whoever has no special rights (statvfs(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What can still be written.
+    pub free: u64,
+    /// What there is in all.
+    pub total: u64,
+}
+
+impl Room {
+    /// The room where `path` is.
+    ///
+    /// # Errors
+    /// When there is nothing at `path`, or the file system does not answer.
+    pub fn at(path: &Path) -> io::Result<Room> {
+        Ok(Room::of(&rustix::fs::statvfs(path)?))
+    }
+
+    /// The room that a file system tells of.
+    #[must_use]
+    pub fn of(disk: &StatVfs) -> Room {
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Room { free: bytes(disk.f_bavail), total: bytes(disk.f_blocks) }
+    }
+
+    /// What stays free when archives are unpacked, so that state can still be written.
+    #[must_use]
+    pub fn kept_free(&self) -> u64 {
+        (self.total / KEEP_FREE_PART).min(KEEP_FREE_BYTES)
+    }
+
+    /// Whether there is so little left that every removal counts.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.free < self.kept_free().saturating_mul(SCARCE_TIMES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_keeps_some_room_and_is_scarce_before_that_is_all_there_is() {
+        let small = Room { free: 3 << 20, total: 48 << 20 };
+        assert!(small.kept_free() < 1 << 20 && small.is_scarce());
+        let large = Room { free: 1 << 30, total: 1 << 40 };
+        assert_eq!(large.kept_free(), KEEP_FREE_BYTES);
+        assert!(!large.is_scarce());
+        assert!(Room::at(Path::new("/")).unwrap().total > 0);
+    }
+}
