@@ -1,7 +1,9 @@
-//! How much room is left on a file system.
+//! How much room is left on a file system, and what takes it.
 
 use rustix::fs::StatVfs;
+use std::collections::HashSet;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Bytes that stay free for the daemon's own state, or a fiftieth of the disk where that is less.
@@ -48,6 +50,30 @@ impl Room {
     }
 }
 
+/// Bytes in a block as stat(2) counts them.
+const BLOCK_BYTES: u64 = 512;
+
+/// Bytes that a file, or a tree with all its directories, takes on its disk, as du(1) counts them: a file with several names
+/// counts once, a hole not at all. What vanishes meanwhile takes none.
+#[must_use]
+pub fn taken_by(path: &Path) -> u64 {
+    let mut seen = HashSet::new();
+    let mut bytes = 0;
+    let mut waiting = vec![path.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert((metadata.dev(), metadata.ino())) {
+            continue;
+        }
+        bytes += metadata.blocks() * BLOCK_BYTES;
+        if metadata.is_dir() {
+            waiting
+                .extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +86,20 @@ mod tests {
         assert_eq!(large.kept_free(), KEEP_FREE_BYTES);
         assert!(!large.is_scarce());
         assert!(Room::at(Path::new("/")).unwrap().total > 0);
+    }
+
+    #[test]
+    fn a_tree_takes_what_du_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::create_dir(at("below")).unwrap();
+        std::fs::write(at("below/file"), vec![1; 100_000]).unwrap();
+        std::fs::hard_link(at("below/file"), at("again")).unwrap();
+        std::os::unix::fs::symlink("/usr", at("link")).unwrap();
+        std::fs::File::create(at("hole")).unwrap().set_len(1 << 30).unwrap();
+        let du = std::process::Command::new("du").args(["-s", "-B1"]).arg(directory.path()).output().unwrap();
+        let told: u64 = String::from_utf8(du.stdout).unwrap().split('\t').next().unwrap().parse().unwrap();
+        assert_eq!(taken_by(directory.path()), told);
+        assert_eq!(taken_by(&at("absent")), 0);
     }
 }

@@ -27,7 +27,7 @@ mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, files, image, list, node, registry, run, show, stats};
+use commands::{container, demo, disk, files, image, list, node, registry, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -278,6 +278,12 @@ async fn execute(
         "pull" => registry::pull(client, parsed).await,
         "push" => registry::push(client, parsed).await,
         "login" => registry::login(client, parsed).await,
+        "commit" => image::commit(client, parsed).await,
+        "container prune" => disk::prune_containers(client, parsed).await,
+        "image prune" => disk::prune_images(client, parsed).await,
+        "volume prune" => disk::prune_volumes(client, parsed).await,
+        "system prune" => disk::prune(client, parsed).await,
+        "system df" => disk::usage(client, parsed).await,
         "info" => node::info(client, parsed).await,
         "version" => node::version(client, parsed).await,
         "events" => node::events(client, parsed).await,

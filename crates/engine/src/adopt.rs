@@ -126,6 +126,9 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
             if let Phase::Running { pid } | Phase::Paused { pid } = record.observed.phase {
                 shared.users.adopt(record.intent.id, pid);
             }
+            if let Phase::Running { .. } = record.observed.phase {
+                go_on(shared, &record);
+            }
             live = Some(watched);
         }
         Some(Found::Ended(exit, at)) => ended(shared, &mut record, exit, at),
@@ -145,6 +148,18 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
         }
     }
     (record, live)
+}
+
+/// Lets go on what an earlier daemon kept still for a moment: nobody asked for a pause.
+fn go_on(shared: &Shared, record: &Record) {
+    let group = shared.group(&record.intent);
+    let thawed = match group.is_frozen() {
+        Ok(true) => group.freeze(false),
+        other => other.map(drop),
+    };
+    if let Err(error) = thawed {
+        tracing::warn!(container = %record.intent.id, error = %Chain(&error), "it may stand still");
+    }
 }
 
 /// Whether a process that a status speaks of still runs.

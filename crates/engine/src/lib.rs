@@ -13,11 +13,13 @@
 //! - `adopt`: what a new daemon finds, and what it makes of it
 //! - `shim`: asking a shim, and hearing of the end of its process
 //! - `network`, `edge`, `volumes`, `copyup`: what a container has beside its process
-//! - `exec`, `logs`, `top`, `stats`, `view`: what can be asked of one
+//! - `exec`, `logs`, `top`, `stats`, `view`, `files`: what can be asked of one
+//! - `commit`: an image of one; `usage`: what takes room
 //!
 //! Absent on purpose: anything of a cluster, and any client's wire format.
 
 mod adopt;
+mod commit;
 mod compose;
 mod container;
 mod copyup;
@@ -40,6 +42,7 @@ mod tables;
 mod timings;
 mod top;
 mod update;
+mod usage;
 mod users;
 mod view;
 mod volumes;

@@ -7,7 +7,7 @@
 use model::container::MountSource;
 use model::{ContainerId, ContainerIntent, ContainerSpec};
 use platform::Error;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,20 @@ impl Volumes {
             fs::write(&marker, b"").map_err(|error| failed("mark the volume", &marker, error))?;
         }
         Ok(())
+    }
+
+    /// All volumes by name, with their directories.
+    pub(crate) fn all(&self) -> Result<BTreeMap<String, PathBuf>, Error> {
+        let mut all = BTreeMap::new();
+        for entry in
+            fs::read_dir(&self.root).map_err(|error| failed("list the volumes in", &self.root, error))?
+        {
+            let entry = entry.map_err(|error| failed("list the volumes in", &self.root, error))?;
+            if let Ok(name) = entry.file_name().into_string() {
+                all.insert(name, entry.path());
+            }
+        }
+        Ok(all)
     }
 
     /// Removes a volume.

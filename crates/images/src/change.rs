@@ -66,6 +66,23 @@ impl Change {
         Ok(Change { text: text.to_owned(), instruction: *instruction, arguments })
     }
 
+    /// Makes several changes, one after the other. A command that one of them gives stays whatever entry point another gives.
+    ///
+    /// # Errors
+    /// As [`Change::apply`].
+    pub fn apply_all(changes: &[Change], config: &mut ImageConfig) -> Result<()> {
+        let mut command = None;
+        for change in changes {
+            change.apply(config)?;
+            match change.instruction {
+                Instruction::Cmd => command.clone_from(&config.cmd),
+                Instruction::Entrypoint => config.cmd.clone_from(&command),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Changes a configuration.
     ///
     /// # Errors
@@ -221,10 +238,9 @@ mod tests {
     use super::*;
 
     fn changed(changes: &[&str]) -> Result<ImageConfig> {
-        let mut config = ImageConfig::default();
-        for change in changes {
-            Change::parse(change)?.apply(&mut config)?;
-        }
+        let mut config = ImageConfig { cmd: Some(vec!["old".to_owned()]), ..ImageConfig::default() };
+        let changes: Result<Vec<_>> = changes.iter().map(|change| Change::parse(change)).collect();
+        Change::apply_all(&changes?, &mut config)?;
         Ok(config)
     }
 
@@ -261,6 +277,14 @@ mod tests {
             (config.stop_signal.as_str(), config.on_build.as_slice()),
             ("SIGQUIT", &["RUN make".to_owned()][..])
         );
+    }
+
+    #[test]
+    fn an_entry_point_takes_the_old_command_away_but_not_one_that_came_with_it() {
+        assert_eq!(changed(&["ENTRYPOINT [\"/init\"]"]).unwrap().cmd, None);
+        for both in [["CMD [\"x\"]", "ENTRYPOINT [\"/init\"]"], ["ENTRYPOINT [\"/init\"]", "CMD [\"x\"]"]] {
+            assert_eq!(changed(&both).unwrap().cmd.unwrap(), ["x"]);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ const LINKS_MAX: usize = 8;
 /// Indexes within indexes.
 const INDEX_DEPTH_MAX: usize = 4;
 /// Layers of one image: what overlayfs takes.
-const IMAGE_LAYERS_MAX: usize = 500;
+pub(crate) const IMAGE_LAYERS_MAX: usize = 500;
 
 /// One file of the archive.
 #[derive(Debug)]

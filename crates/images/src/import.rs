@@ -2,6 +2,8 @@
 
 use crate::change::Change;
 use crate::config::{HistoryEntry, ImageConfig, ImageFile, RootFs};
+use crate::contents::NewImage;
+use crate::home::{Stage, StagedLayer};
 use crate::intake::with_intake;
 use crate::load::new_image;
 use crate::packing::{is_tar, packing_of, read_head};
@@ -9,7 +11,7 @@ use crate::records::Packing;
 use crate::tarwrite::TarWriter;
 use crate::{Error, Images, Platform, Reference, Result};
 use base::Time;
-use model::{Digest, ImageId};
+use model::ImageId;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -39,13 +41,11 @@ impl Images {
         platform: &Platform,
     ) -> Result<ImageId> {
         let mut config = ImageConfig::default();
-        for change in changes {
-            change.apply(&mut config)?;
-        }
+        Change::apply_all(changes, &mut config)?;
         let now = self.clock.now();
         let history =
             HistoryEntry { created: Some(now), comment: message.to_owned(), ..HistoryEntry::default() };
-        self.one_layer(rootfs, reference, platform, config, history)
+        self.of_one_layer(rootfs, reference, platform, config, history)
     }
 
     /// Makes an image of one layer from single files. The same pieces, configuration and time give the same image.
@@ -66,10 +66,10 @@ impl Images {
             ..HistoryEntry::default()
         };
         let mut archive = Parts::of(pieces).map_err(Error::ReadArchive)?;
-        self.one_layer(&mut archive, reference, &Platform::default(), config, history)
+        self.of_one_layer(&mut archive, reference, &Platform::default(), config, history)
     }
 
-    fn one_layer(
+    fn of_one_layer(
         &self,
         rootfs: &mut dyn Read,
         reference: Option<Reference>,
@@ -80,19 +80,8 @@ impl Images {
         const WHAT: &str = "the root file system";
         let stage = self.home.stage()?;
         let lease = self.lease_layers();
-        let head = read_head(rootfs).map_err(Error::ReadArchive)?;
-        if head.is_empty() {
-            return Err(Error::Truncated);
-        }
-        if packing_of(&head, WHAT)? == Packing::Plain && !is_tar(&head) {
-            return Err(Error::NotALayer(WHAT.to_owned()));
-        }
-        let (_, layers) = with_intake(&stage, &(), |intake| {
-            intake.layer(intake.ticket()?, WHAT, &head, |buffer| {
-                rootfs.read(buffer).map_err(Error::ReadArchive)
-            })
-        })?;
-        let diff_ids: Vec<Digest> = layers.values().map(|layer| layer.diff_id).collect();
+        let layer = one_layer(&stage, WHAT, rootfs)?;
+        let diff_ids = vec![layer.diff_id];
         let file = ImageFile {
             created: history.created,
             architecture: platform.architecture.clone(),
@@ -100,20 +89,40 @@ impl Images {
             os: platform.os.clone(),
             comment: history.comment.clone(),
             config,
-            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: diff_ids.clone() },
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
             history: vec![history],
             ..ImageFile::default()
         };
-        let what = "the configuration of an image";
-        let config = serde_json::to_vec(&file).map_err(|source| Error::Encode { what, source })?;
-        let names = reference.map(Reference::with_default_tag).into_iter().collect();
-        let image = new_image(config, diff_ids, names);
+        let image = made(&file, reference)?;
         let id = image.id;
-        self.place(&stage, layers.into_values(), &[image])?;
+        self.place(&stage, [layer], &[image])?;
         drop(lease);
         self.sweep(&stage)?;
         Ok(id)
     }
+}
+
+/// Takes in the archive of one layer.
+pub(crate) fn one_layer(stage: &Stage, what: &str, archive: &mut dyn Read) -> Result<StagedLayer> {
+    let head = read_head(archive).map_err(Error::ReadArchive)?;
+    if head.is_empty() {
+        return Err(Error::Truncated);
+    }
+    if packing_of(&head, what)? == Packing::Plain && !is_tar(&head) {
+        return Err(Error::NotALayer(what.to_owned()));
+    }
+    let (_, layers) = with_intake(stage, &(), |intake| {
+        intake.layer(intake.ticket()?, what, &head, |buffer| archive.read(buffer).map_err(Error::ReadArchive))
+    })?;
+    layers.into_values().next().ok_or(Error::Truncated)
+}
+
+/// The image of a configuration that was put together here.
+pub(crate) fn made(file: &ImageFile, reference: Option<Reference>) -> Result<NewImage> {
+    let what = "the configuration of an image";
+    let config = serde_json::to_vec(file).map_err(|source| Error::Encode { what, source })?;
+    let names = reference.map(Reference::with_default_tag).into_iter().collect();
+    Ok(new_image(config, file.rootfs.diff_ids.clone(), names))
 }
 
 /// An archive put together from headers and borrowed contents, read from the front.

@@ -5,6 +5,7 @@
 //!  registry --> pull: the same, several layers at once -----^        image --> push --> registry
 //!  root fs --> import ------------------------------------^
 //!  files   --> assemble ----------------------------------^
+//!  container --> commit: its changes, over its image -----^
 //!                     names --> image (a configuration by digest) --> layers --> directories for a mount
 //! ```
 //!
@@ -23,6 +24,7 @@
 //! Start at [`Images::load`]; for registries at [`registry`].
 
 mod change;
+mod commit;
 mod compare;
 mod config;
 mod contents;
@@ -51,8 +53,10 @@ mod spool;
 mod tarball;
 mod tarwrite;
 mod unpack;
+mod usage;
 
 pub use change::Change;
+pub use commit::Commit;
 pub use compare::{Difference, compare};
 pub use config::{Empty, ImageConfig};
 pub use error::{Conflict, Error, ErrorKind, Result};
@@ -66,13 +70,14 @@ pub use remove::{ContainerUse, Lease, Removed};
 pub use save::Saving;
 pub use tarball::TarError;
 pub use unpack::{FilesManner, put};
+pub use usage::Usage;
 
 use base::Clock;
 use distribution::ContentDigest;
 use home::Home;
 use records::{IMAGES, LAYERS};
 use remove::Pins;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Store;
@@ -85,6 +90,8 @@ pub struct Images {
     /// The kernel's name of this boot.
     boot: String,
     pins: Arc<Mutex<Pins>>,
+    /// Bytes of layers on the disk, by the names of their directories.
+    measured: Mutex<HashMap<String, u64>>,
 }
 
 impl Images {
@@ -97,7 +104,14 @@ impl Images {
     }
 
     fn open_in_boot(root: &Path, store: Arc<Store>, clock: Clock, boot: String) -> Result<Images> {
-        let images = Images { home: Home::open(root)?, store, clock, boot, pins: Arc::default() };
+        let images = Images {
+            home: Home::open(root)?,
+            store,
+            clock,
+            boot,
+            pins: Arc::default(),
+            measured: Mutex::default(),
+        };
         let stage = images.home.stage()?;
         images.recover(&stage)?;
         images.sweep(&stage)?;

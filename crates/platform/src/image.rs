@@ -134,6 +134,52 @@ pub struct ImportRequest {
     pub platform: String,
 }
 
+/// What an image is to say about its containers, where that is not what the container says itself. What is empty says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// `NAME=value`, over the container's.
+    pub env: Vec<String>,
+    /// The command.
+    pub command: Option<Vec<String>>,
+    /// The entry point; the container's command goes with the container's.
+    pub entrypoint: Option<Vec<String>>,
+    /// The user.
+    pub user: String,
+    /// The working directory.
+    pub working_dir: String,
+    /// Labels, over the container's.
+    pub labels: BTreeMap<String, String>,
+    /// Ports, beside the container's.
+    pub exposed: BTreeSet<PortKey>,
+    /// Paths that want a volume, beside the container's.
+    pub volumes: BTreeSet<String>,
+    /// The signal that asks it to end.
+    pub stop_signal: String,
+    /// Triggers for builds on top of it.
+    pub on_build: Vec<String>,
+    /// The health check in the image specification's JSON.
+    pub healthcheck: Option<String>,
+    /// The shell of its Dockerfile.
+    pub shell: Option<Vec<String>>,
+}
+
+/// What becomes of a container's changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitRequest {
+    /// The name that the image gets.
+    pub reference: Option<String>,
+    /// The comment it gets.
+    pub message: String,
+    /// Who makes it.
+    pub author: String,
+    /// Whether the container's processes stand still meanwhile.
+    pub pause: bool,
+    /// What it says otherwise than the container.
+    pub settings: ImageSettings,
+    /// Changes to its configuration, last of all.
+    pub changes: Vec<Change>,
+}
+
 /// What a removal did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removed {
@@ -163,6 +209,9 @@ pub trait Images: Send + Sync {
 
     /// Makes an image from a root file system.
     fn import(&self, rootfs: ImageSource, request: ImportRequest) -> Answer<'_, ImageId>;
+
+    /// Makes an image of a container and what it changed.
+    fn commit<'a>(&'a self, container: &'a str, request: CommitRequest) -> Answer<'a, ImageId>;
 
     /// Takes an image in from its registry; progress is told on the channel. When nobody reads that any more, it ends.
     fn pull(&self, request: PullRequest, progress: tokio::sync::mpsc::Sender<PullProgress>)

@@ -24,14 +24,15 @@ pub use error::{Error, Kind};
 pub use events::{Actor, Event, EventKind};
 pub use files::{Archive, Difference, PathStat, PutOptions};
 pub use image::{
-    Change, History, Image, ImageDetail, ImageSource, Images, ImportRequest, LoadProgress, Loaded, Removed,
+    Change, CommitRequest, History, Image, ImageDetail, ImageSettings, ImageSource, Images, ImportRequest,
+    LoadProgress, Loaded, Removed,
 };
 pub use node::{
     AttachRequest, ExecRequest, ExecState, LogLine, LogRequest, LogStream, NetworkFigures, Node,
     ProcessTable, Stats, Stream, Streams, TIMED_LABEL, ThrottledCpu, Timing,
 };
 pub use registry::{Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest};
-pub use system::{Bridge, System, SystemInfo};
+pub use system::{Bridge, DiskUsage, System, SystemInfo, VolumeUsage};
 
 use std::pin::Pin;
 use std::sync::Arc;

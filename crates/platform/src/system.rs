@@ -1,6 +1,8 @@
 //! The node itself.
 
 use crate::Answer;
+use model::{ContainerId, ImageId};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// What a node says of itself. Texts that are unknown are empty.
@@ -71,6 +73,36 @@ pub struct Bridge {
     pub created: base::Time,
 }
 
+/// What takes room on the disk, in bytes as du(1) counts them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// All images: layers unpacked, their archives, configurations.
+    pub images: u64,
+    /// What the node's registry keeps and no image of the node needs.
+    pub registry: u64,
+    /// Of each image's size, what other images share.
+    pub shared: BTreeMap<ImageId, u64>,
+    /// Each container: what it has written, its log, its own files.
+    pub containers: BTreeMap<ContainerId, u64>,
+    /// Volumes.
+    pub volumes: Vec<VolumeUsage>,
+}
+
+/// A volume and its room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeUsage {
+    /// Its name.
+    pub name: String,
+    /// Where its files are on this host.
+    pub path: String,
+    /// When it was made.
+    pub created: base::Time,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Containers that have it.
+    pub containers: u64,
+}
+
 /// The node itself.
 pub trait System: Send + Sync {
     /// Its description.
@@ -78,6 +110,12 @@ pub trait System: Send + Sync {
 
     /// The default bridge; none where it could not be made, with the reason as the error.
     fn bridge(&self) -> Answer<'_, Bridge>;
+
+    /// What takes room on the disk. Everything that was not measured before is walked through.
+    fn disk_usage(&self) -> Answer<'_, DiskUsage>;
+
+    /// Removes the volumes that no container has, and tells which those were.
+    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>>;
 
     /// Ends the daemon once the answer is out; with `containers` they are all stopped before.
     fn stop_daemon(&self, containers: bool) -> Answer<'_, ()>;

@@ -6,11 +6,12 @@ use crate::body::{Body, BodyReader};
 use crate::filters::{Filters, glob};
 use crate::from_model::{self, signed};
 use crate::server::{Answer, Call, empty, json, typed};
+use crate::to_model;
 use crate::wire::stream::{JsonMessage, Progress};
-use crate::wire::{DeleteItem, HistoryItem};
+use crate::wire::{Config, DeleteItem, HistoryItem, IdAnswer};
 use base::Time;
 use hyper::{Response, StatusCode};
-use platform::{Error, Image, ImportRequest, LoadProgress, Loaded, Removed};
+use platform::{CommitRequest, Error, Image, ImportRequest, LoadProgress, Loaded, Removed};
 use tokio::sync::mpsc;
 
 const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
@@ -101,14 +102,31 @@ pub(crate) async fn tag(call: Call) -> Answer {
 
 pub(crate) async fn delete(call: Call) -> Answer {
     let removed = call.doors.images.remove(&call.parameter, call.query.flag("force")).await?;
-    let items: Vec<DeleteItem> = removed
-        .into_iter()
-        .map(|item| match item {
-            Removed::Untagged(name) => DeleteItem { untagged: Some(name), deleted: None },
-            Removed::Deleted(id) => DeleteItem { untagged: None, deleted: Some(id) },
-        })
-        .collect();
-    json(StatusCode::OK, &items)
+    json(StatusCode::OK, &deleted(removed).collect::<Vec<_>>())
+}
+
+/// The steps of a removal in the API's words.
+pub(super) fn deleted(steps: Vec<Removed>) -> impl Iterator<Item = DeleteItem> {
+    steps.into_iter().map(|step| match step {
+        Removed::Untagged(name) => DeleteItem { untagged: Some(name), deleted: None },
+        Removed::Deleted(id) => DeleteItem { untagged: None, deleted: Some(id) },
+    })
+}
+
+/// Makes an image of a container.
+pub(crate) async fn commit(mut call: Call) -> Answer {
+    let config: Option<Config> = call.json().await?;
+    let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
+    let request = CommitRequest {
+        reference: if repository.is_empty() { None } else { Some(reference(repository, tag)?) },
+        message: call.query.text("comment").to_owned(),
+        author: call.query.text("author").to_owned(),
+        pause: call.query.flag_or("pause", true),
+        settings: config.map(to_model::image_settings).transpose()?.unwrap_or_default(),
+        changes: call.query.all("changes").flat_map(str::lines).map(str::to_owned).collect(),
+    };
+    let id = call.doors.images.commit(call.query.text("container"), request).await?;
+    json(StatusCode::CREATED, &IdAnswer { id: id.to_string() })
 }
 
 pub(crate) async fn save(call: Call) -> Answer {

@@ -1,8 +1,8 @@
 //! Many containers: listed by filters, or removed when nothing of them runs.
 
 use super::container::known_networks;
+use super::disk::until;
 use super::pattern::Pattern;
-use super::time;
 use crate::filters::Filters;
 use crate::from_model::{self, status};
 use crate::server::{Answer, Call, json};
@@ -73,11 +73,11 @@ pub(crate) async fn list(call: Call) -> Answer {
 
 /// What the images' names mean now, asked once for each.
 #[derive(Default)]
-struct Names(BTreeMap<String, Option<ImageId>>);
+pub(super) struct Names(BTreeMap<String, Option<ImageId>>);
 
 impl Names {
     /// The name that a container's image is shown by: as it was given, or its id where that means another image now.
-    async fn shown(&mut self, doors: &Doors, container: &Container) -> String {
+    pub(super) async fn shown(&mut self, doors: &Doors, container: &Container) -> String {
         let (name, id) = (&container.intent.spec.image, container.intent.image);
         if !self.0.contains_key(name) {
             let meant = doors.images.image(name).await.ok().map(|detail| detail.image.id);
@@ -214,11 +214,7 @@ fn ports(filters: &Filters, name: &str) -> Result<Vec<PortKey>, Error> {
 /// Removes the containers of which nothing runs.
 pub(crate) async fn prune(call: Call) -> Answer {
     let filters = Filters::parse(call.query.text("filters"), &["label", "label!", "until"])?;
-    let until = match filters.values("until") {
-        [] => None,
-        [one] => time::parse(one, call.clock.now())?,
-        _ => return Err(Error::invalid("more than one until filter specified")),
-    };
+    let until = until(&filters, call.clock.now())?;
     let mut answer = PruneAnswer::default();
     for container in call.doors.control.list(Selection { all: true, sizes: true }).await? {
         let intent = &container.intent;

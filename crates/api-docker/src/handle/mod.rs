@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod container;
+pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod files;

@@ -1,12 +1,50 @@
 //! Images.
 
-use super::{Operation, done, ignored, not_yet, operation, refused};
-use crate::handle::{image, registry};
+use super::{Field, Operation, Way, done, ignored, not_yet, operation, refused};
+use crate::handle::{disk, image, registry};
 
 const NO_SEARCH: &str = "registries are not searched yet; `pull` wants the whole name";
 const NO_REMOTE: &str = "images are not looked at in their registry yet; `pull` brings them";
 const NO_BUILD: &str = "images are not built yet; bring one with `load` or `import`";
 const ONE_PLATFORM: &str = "an image is kept for one platform only, the machine's own";
+
+const NO_CACHE: &str = "nothing is built yet, and so nothing is cached";
+const NOT_IN_IMAGES: &str = "an image says nothing of it";
+
+/// What the image of a container is to say otherwise than the container.
+const COMMIT_BODY: &[Field] = &[
+    ignored("Hostname", NOT_IN_IMAGES),
+    ignored("Domainname", NOT_IN_IMAGES),
+    done("User"),
+    ignored("AttachStdin", NOT_IN_IMAGES),
+    ignored("AttachStdout", NOT_IN_IMAGES),
+    ignored("AttachStderr", NOT_IN_IMAGES),
+    done("ExposedPorts"),
+    ignored("Tty", NOT_IN_IMAGES),
+    ignored("OpenStdin", NOT_IN_IMAGES),
+    ignored("StdinOnce", NOT_IN_IMAGES),
+    done("Env"),
+    done("Cmd"),
+    done("Healthcheck"),
+    done("Healthcheck.Test"),
+    done("Healthcheck.Interval"),
+    done("Healthcheck.Timeout"),
+    done("Healthcheck.Retries"),
+    done("Healthcheck.StartPeriod"),
+    done("Healthcheck.StartInterval"),
+    ignored("ArgsEscaped", "it has a meaning on Windows only"),
+    ignored("Image", NOT_IN_IMAGES),
+    done("Volumes"),
+    done("WorkingDir"),
+    done("Entrypoint"),
+    ignored("NetworkDisabled", NOT_IN_IMAGES),
+    ignored("MacAddress", NOT_IN_IMAGES),
+    done("OnBuild"),
+    done("Labels"),
+    done("StopSignal"),
+    ignored("StopTimeout", NOT_IN_IMAGES),
+    done("Shell"),
+];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation(
@@ -104,10 +142,44 @@ pub(super) const OPERATIONS: &[Operation] = &[
         &[done("tag"), done("X-Registry-Auth"), refused("platform", ONE_PLATFORM)],
     ),
     not_yet("ImageSearch", "GET", "/images/search", NO_SEARCH),
-    not_yet("ImagePrune", "POST", "/images/prune", "remove images by name with `rmi`"),
+    operation(
+        "ImagePrune",
+        "POST",
+        "/images/prune",
+        |call| Box::pin(disk::prune_images(call)),
+        &[done("filters")],
+    ),
     not_yet("ImageBuild", "POST", "/build", NO_BUILD),
-    not_yet("BuildPrune", "POST", "/build/prune", NO_BUILD),
-    not_yet("ImageCommit", "POST", "/commit", "containers are not turned into images yet"),
+    operation(
+        "BuildPrune",
+        "POST",
+        "/build/prune",
+        |call| Box::pin(disk::prune_builds(call)),
+        &[
+            ignored("keep-storage", NO_CACHE),
+            ignored("reserved-space", NO_CACHE),
+            ignored("max-used-space", NO_CACHE),
+            ignored("min-free-space", NO_CACHE),
+            ignored("all", NO_CACHE),
+            ignored("filters", NO_CACHE),
+        ],
+    ),
+    Operation {
+        id: "ImageCommit",
+        method: "POST",
+        path: "/commit",
+        way: Way::Done(|call| Box::pin(image::commit(call))),
+        parameters: &[
+            done("container"),
+            done("repo"),
+            done("tag"),
+            done("comment"),
+            done("author"),
+            done("pause"),
+            done("changes"),
+        ],
+        body: COMMIT_BODY,
+    },
     not_yet("DistributionInspect", "GET", "/distribution/{name*}/json", NO_REMOTE),
     not_yet("Session", "POST", "/session", NO_BUILD),
     not_yet("Grpc", "POST", "/grpc", NO_BUILD),

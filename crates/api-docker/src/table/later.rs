@@ -1,7 +1,7 @@
 //! Networks and volumes, and everything of which nothing is built yet.
 
 use super::{Operation, done, ignored, not_yet, operation};
-use crate::handle::network;
+use crate::handle::{disk, network};
 
 const NO_NETWORKS: &str = "there are only the networks bridge, host and none";
 const NO_VOLUMES: &str =
@@ -22,13 +22,25 @@ pub(super) const NETWORKS: &[Operation] = &[
     not_yet("NetworkDelete", "DELETE", "/networks/{id}", NO_NETWORKS),
     not_yet("NetworkConnect", "POST", "/networks/{id}/connect", NO_NETWORKS),
     not_yet("NetworkDisconnect", "POST", "/networks/{id}/disconnect", NO_NETWORKS),
-    not_yet("NetworkPrune", "POST", "/networks/prune", NO_NETWORKS),
+    operation(
+        "NetworkPrune",
+        "POST",
+        "/networks/prune",
+        |call| Box::pin(disk::prune_networks(call)),
+        &[done("filters")],
+    ),
     operation("VolumeList", "GET", "/volumes", |call| Box::pin(network::volumes(call)), &[done("filters")]),
     not_yet("VolumeCreate", "POST", "/volumes/create", NO_VOLUMES),
     not_yet("VolumeInspect", "GET", "/volumes/{name}", NO_VOLUMES),
     not_yet("VolumeUpdate", "PUT", "/volumes/{name}", NO_VOLUMES),
     not_yet("VolumeDelete", "DELETE", "/volumes/{name}", NO_VOLUMES),
-    not_yet("VolumePrune", "POST", "/volumes/prune", NO_VOLUMES),
+    operation(
+        "VolumePrune",
+        "POST",
+        "/volumes/prune",
+        |call| Box::pin(disk::prune_volumes(call)),
+        &[done("filters")],
+    ),
 ];
 
 pub(super) const OPERATIONS: &[Operation] = &[

@@ -1,7 +1,7 @@
 //! The node itself.
 
-use super::{Operation, Way, done, ignored, not_yet, operation};
-use crate::handle::{events, registry, system};
+use super::{Operation, Way, done, ignored, operation};
+use crate::handle::{disk, events, registry, system};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation("SystemPing", "GET", "/_ping", |call| Box::pin(system::ping(call)), &[]),
@@ -15,7 +15,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         |call| Box::pin(events::events(call)),
         &[done("since"), done("until"), done("filters")],
     ),
-    not_yet("SystemDataUsage", "GET", "/system/df", "sizes of everything are not added up yet"),
+    operation("SystemDataUsage", "GET", "/system/df", |call| Box::pin(disk::usage(call)), &[done("type")]),
     Operation {
         id: "SystemAuth",
         method: "POST",

@@ -13,10 +13,10 @@ mod security;
 
 pub(crate) use limits::{resources, restart_policy};
 
-use crate::wire::{Config, CreateRequest, HostConfig};
+use crate::wire::{Config, CreateRequest, HostConfig, OneOrMany};
 use model::container::{Device, LogPolicy, Origin, Sharing, Userns};
 use model::{ContainerSpec, PortKey};
-use platform::Error;
+use platform::{Error, ImageSettings};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,6 +172,26 @@ fn configured(spec: &mut ContainerSpec, config: &Config) -> Result<(), Error> {
     spec.stop_timeout_seconds = config.stop_timeout;
     spec.exposed = exposed(config)?;
     Ok(())
+}
+
+/// What an image is to say about its containers.
+pub(crate) fn image_settings(config: Config) -> Result<ImageSettings, Error> {
+    let healthcheck = config.healthcheck.as_ref().map(serde_json::to_string).transpose();
+    let words = |given: Option<OneOrMany>| given.map(|words| words.0).filter(|words| !words.is_empty());
+    Ok(ImageSettings {
+        exposed: exposed(&config)?,
+        env: config.env.unwrap_or_default(),
+        command: words(config.cmd),
+        entrypoint: words(config.entrypoint),
+        user: config.user,
+        working_dir: config.working_dir,
+        labels: config.labels,
+        volumes: config.volumes.unwrap_or_default().into_keys().collect(),
+        stop_signal: config.stop_signal,
+        on_build: config.on_build.unwrap_or_default(),
+        healthcheck: healthcheck.map_err(|error| Error::failed(format!("keep the health check: {error}")))?,
+        shell: words(config.shell),
+    })
 }
 
 fn exposed(config: &Config) -> Result<BTreeSet<PortKey>, Error> {

@@ -71,6 +71,11 @@ wire! {
         pub shell: Option<OneOrMany>,
     }
 
+    pub struct ImagesPruned {
+        pub images_deleted: Option<Vec<DeleteItem>>,
+        pub space_reclaimed: u64,
+    }
+
     pub struct RootFs {
         #[serde(rename = "Type")]
         pub kind: String,

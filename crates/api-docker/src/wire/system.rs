@@ -1,6 +1,7 @@
 //! The node itself.
 
-use super::{is_default, wire};
+use super::network::VolumeInspect;
+use super::{ContainerSummary, ImageSummary, is_default, wire};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,6 +33,21 @@ pub struct DemoImage {
 }
 
 wire! {
+    pub struct DiskAnswer {
+        pub layers_size: i64,
+        pub images: Vec<ImageSummary>,
+        pub containers: Vec<ContainerSummary>,
+        pub volumes: Vec<VolumeInspect>,
+        pub build_cache: Vec<serde_json::Value>,
+        /// What the node's registry keeps that no image of the node needs; not of Docker's API.
+        pub registry_size: i64,
+    }
+
+    pub struct CachesPruned {
+        pub caches_deleted: Option<Vec<String>>,
+        pub space_reclaimed: u64,
+    }
+
     pub struct Version {
         pub platform: PlatformName,
         pub components: Vec<VersionComponent>,

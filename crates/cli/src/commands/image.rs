@@ -130,14 +130,37 @@ pub(crate) async fn import(client: &Client, parsed: &Parsed) -> Result<(), Failu
     told(Values::new(client.stream(Method::POST, &path, Some(body)).await?)).await
 }
 
-pub(crate) async fn tag(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    let (image, name) = (parsed.get("IMAGE").unwrap_or_default(), parsed.get("NAME").unwrap_or_default());
-    // A colon behind the last slash begins the tag; one before it belongs to a port.
+/// Splits a name from its tag: a colon behind the last slash begins one; a colon before it belongs to a port.
+fn tagged(name: &str) -> (&str, Option<String>) {
     let last = name.rfind('/').map_or(0, |at| at + 1);
-    let (repository, tag) = match name[last..].rfind(':') {
+    match name[last..].rfind(':') {
         Some(at) => (&name[..last + at], Some(name[last + at + 1..].to_owned())),
         None => (name, None),
-    };
+    }
+}
+
+pub(crate) async fn commit(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+    let operands = parsed.operands();
+    let name = operands.get(1).map(|name| tagged(name));
+    let text = |flag: &str| parsed.get(flag).map(str::to_owned);
+    let query = query(&[
+        ("container", operands.first().cloned()),
+        ("repo", name.as_ref().map(|(repository, _)| (*repository).to_owned())),
+        ("tag", name.and_then(|(_, tag)| tag)),
+        ("comment", text("message")),
+        ("author", text("author")),
+        ("pause", text("pause")),
+    ]);
+    let changes =
+        parsed.all("change").iter().map(|change| format!("&changes={}", escape(change))).collect::<String>();
+    let made = client.post(&format!("/commit{query}{changes}"), None).await?;
+    printer::line(made["Id"].as_str().unwrap_or_default());
+    Ok(())
+}
+
+pub(crate) async fn tag(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+    let (image, name) = (parsed.get("IMAGE").unwrap_or_default(), parsed.get("NAME").unwrap_or_default());
+    let (repository, tag) = tagged(name);
     let query = query(&[("repo", Some(repository.to_owned())), ("tag", tag)]);
     client.post(&format!("/images/{}/tag{query}", escape(image)), None).await.map(drop)
 }

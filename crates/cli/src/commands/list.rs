@@ -1,5 +1,6 @@
 //! Lists: `ps`, `images`, `history`, each as a table, as JSON, or by a template.
 
+use super::tree;
 use crate::client::{Client, escape, filters, query};
 use crate::failure::Failure;
 use crate::format::human::{self, ago};
@@ -154,7 +155,7 @@ fn shortened(text: &str, length: usize, full: bool) -> String {
 }
 
 /// An id as it is shown.
-fn id_of(text: &str, full: bool) -> String {
+pub(super) fn id_of(text: &str, full: bool) -> String {
     if full {
         text.to_owned()
     } else {
@@ -194,7 +195,7 @@ fn printed(time: Time) -> String {
     format!("{} {clock} +0000 UTC", date.get(..10).unwrap_or_default())
 }
 
-fn container_row(container: &Value, full: bool, now: Time) -> Value {
+pub(super) fn container_row(container: &Value, full: bool, now: Time) -> Value {
     let created = Time::from_unix_seconds(container["Created"].as_i64().unwrap_or_default());
     let command = format!("\"{}\"", shortened(string(container, "Command"), COMMAND, full));
     let names: Vec<&str> =
@@ -251,7 +252,7 @@ pub(crate) async fn containers(client: &Client, parsed: &Parsed) -> Result<(), F
 }
 
 /// One row for each name of an image, or one without.
-fn image_rows(image: &Value, full: bool, now: Time) -> Vec<Value> {
+pub(super) fn image_rows(image: &Value, full: bool, now: Time) -> Vec<Value> {
     let created = Time::from_unix_seconds(image["Created"].as_i64().unwrap_or_default());
     let digest = strings(&image["RepoDigests"])
         .first()
@@ -288,6 +289,9 @@ pub(crate) async fn images(client: &Client, parsed: &Parsed) -> Result<(), Failu
     let mut wanted = parsed.all("filter");
     wanted.extend(parsed.operands().first().map(|name| format!("reference={name}")));
     let listed = client.get(&format!("/images/json{}", query(&[("filters", filters(&wanted)?)]))).await?;
+    if parsed.is("tree") {
+        return tree::show(client, &listed).await;
+    }
     let (full, now) = (parsed.is("no-trunc"), Clock::system().now());
     let rows: Vec<Value> =
         listed.as_array().into_iter().flatten().flat_map(|image| image_rows(image, full, now)).collect();

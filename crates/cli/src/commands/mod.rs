@@ -2,6 +2,7 @@
 
 pub(crate) mod container;
 pub(crate) mod demo;
+pub(crate) mod disk;
 pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod list;
@@ -11,6 +12,7 @@ pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod spec;
 pub(crate) mod stats;
+pub(crate) mod tree;
 
 use crate::client::Client;
 use crate::failure::Failure;

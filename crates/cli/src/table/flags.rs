@@ -135,6 +135,19 @@ pub(super) const RUN_ONLY: Group = group(
 );
 pub(super) const FILTER: Group =
     group(FLAGS, &[flag("filter", Some('f'), Many("NAME=VALUE"), "Show only what fits")]);
+/// Of commands that remove what nobody uses.
+pub(super) const PRUNE: Group = group(
+    FLAGS,
+    &[
+        flag(
+            "filter",
+            None,
+            Many("NAME=VALUE"),
+            "Only what fits: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]",
+        ),
+        flag("force", Some('f'), Nothing, "Do not ask before"),
+    ],
+);
 pub(super) const FORMAT: Group = group(
     FLAGS,
     &[flag("format", None, One("TEMPLATE"), "Show in this form: table, json, or a Go template")],

@@ -1,7 +1,7 @@
 //! What `--help` prints: for the program, for a family of commands, and for a command.
 
 use super::commands::SECTIONS;
-use super::{COMMANDS, Entry, Flag, Operands, Takes, find};
+use super::{Entry, Flag, Operands, Takes, commands, find};
 use std::fmt::Write;
 
 /// Columns of the names in a list of commands.
@@ -10,7 +10,7 @@ const NAME_COLUMNS: usize = 15;
 const FLAG_COLUMNS: usize = 34;
 
 /// Words that head the commands by their long names.
-const FAMILIES: [&str; 3] = ["container", "image", "system"];
+const FAMILIES: [&str; 4] = ["container", "image", "system", "volume"];
 
 /// What `bocage --help` says.
 pub(crate) fn overview() -> String {
@@ -22,7 +22,7 @@ pub(crate) fn overview() -> String {
     );
     for section in SECTIONS {
         let _ = write!(text, "\n{section}:\n");
-        for entry in COMMANDS.iter().filter(|entry| entry.section == section) {
+        for entry in commands::all().filter(|entry| entry.section == section) {
             line(&mut text, entry.name, entry.about);
         }
     }
@@ -43,8 +43,7 @@ fn line(text: &mut String, name: &str, about: &str) {
 /// What `bocage container --help` says; none where a word heads no family.
 pub(crate) fn family(word: &str) -> Option<String> {
     let under = |name: &'static str| name.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '));
-    let mut members = COMMANDS
-        .iter()
+    let mut members = commands::all()
         .filter_map(|entry| entry.names().find_map(under).map(|name| (name, entry)))
         .peekable();
     members.peek()?;
@@ -89,7 +88,7 @@ impl Entry {
             group.flags.iter().for_each(|flag| describe(&mut text, flag));
         }
         let members =
-            COMMANDS.iter().filter_map(|entry| entry.name.strip_prefix(self.name)?.strip_prefix(' '));
+            commands::all().filter_map(|entry| entry.name.strip_prefix(self.name)?.strip_prefix(' '));
         let members: Vec<String> = members.map(|name| format!("bocage {} {name}", self.name)).collect();
         if !members.is_empty() {
             let _ = write!(text, "\nSee also:\n  {}\n", members.join(", "));
@@ -118,7 +117,7 @@ pub(crate) fn meant(word: &str) -> Option<&'static str> {
     if word.chars().count() < 2 {
         return None;
     }
-    let names = COMMANDS.iter().map(|entry| entry.name).filter(|name| !name.contains(' ')).chain(FAMILIES);
+    let names = commands::all().map(|entry| entry.name).filter(|name| !name.contains(' ')).chain(FAMILIES);
     let near = names.map(|name| (distance(word, name), name)).min_by_key(|(distance, _)| *distance)?;
     let bound = word.chars().count().div_ceil(3);
     (near.0 <= bound).then_some(near.1).or_else(|| {
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     fn of(name: &str) -> String {
-        COMMANDS.iter().find(|entry| entry.name == name).map(Entry::help).unwrap()
+        commands::all().find(|entry| entry.name == name).map(Entry::help).unwrap()
     }
 
     #[test]
@@ -174,7 +173,7 @@ mod tests {
     #[test]
     fn every_command_stands_in_the_overview() {
         let text = overview();
-        assert!(COMMANDS.iter().all(|entry| text.contains(&format!("  {} ", entry.name))));
+        assert!(commands::all().all(|entry| text.contains(&format!("  {} ", entry.name))));
     }
 
     #[test]

@@ -6,7 +6,6 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("builder", "nothing is built yet, so there is nothing to manage"),
     ("buildx", "build it elsewhere and take it in: docker save NAME | bocage load"),
     ("checkpoint", "a container that must wait can be frozen: bocage pause NAME"),
-    ("commit", "write down what was changed and make the image anew"),
     ("compose", "start each container with bocage run"),
     ("config", "hand a file to the container: -v FILE:/PATH:ro"),
     ("context", "choose the daemon with -H, BOCAGE_HOST or DOCKER_HOST"),
@@ -21,7 +20,6 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("swarm", "there is one machine so far"),
     ("trust", "images are not signed yet; bocage pull NAME@sha256:DIGEST brings just that one"),
     ("update", "limits are given when a container is made: bocage run --memory, --cpus, --restart"),
-    ("volume", "mount a directory of the host: -v /DIRECTORY:/PATH"),
 ];
 
 /// Why there is no such command yet.

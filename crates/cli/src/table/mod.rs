@@ -7,12 +7,10 @@
 //! - `later`: `docker`'s commands that there are not yet, each with a reason
 //! - `help`: what `--help` prints
 
-mod commands;
+pub(crate) mod commands;
 mod flags;
 pub(crate) mod help;
 pub(crate) mod later;
-
-pub(crate) use commands::COMMANDS;
 
 use crate::failure::{Failure, REFUSED};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -120,8 +118,7 @@ pub(crate) fn find(words: &[String]) -> Option<(&'static Entry, usize)> {
         (words.len() >= parts.len() && parts.iter().zip(words).all(|(part, word)| part == word))
             .then_some(parts.len())
     };
-    COMMANDS
-        .iter()
+    commands::all()
         .flat_map(|entry| entry.names().map(move |name| (entry, name)))
         .filter_map(|(entry, name)| matches(name).map(|count| (entry, count)))
         .max_by_key(|(_, count)| *count)
@@ -310,7 +307,7 @@ mod tests {
     #[test]
     fn no_name_and_no_flag_stands_twice() {
         let mut names = BTreeSet::new();
-        for entry in COMMANDS {
+        for entry in commands::all() {
             entry.command().debug_assert();
             assert!(entry.names().all(|name| names.insert(name)), "{}", entry.name);
         }

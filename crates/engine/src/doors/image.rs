@@ -1,14 +1,14 @@
 //! The Images door: the image store's words turned into the platform's.
 
-use super::{Door, blocking, registry};
-use crate::Shared;
+use super::{Door, blocking, registry, to_the_end};
+use crate::{Shared, commit};
 use base::{Chain, Time};
 use images::{ErrorKind, ImageConfig, Piece, Reference};
 use model::{ImageId, Phase};
 use plan::merge::Defaults;
 use platform::{
-    Answer, Credentials, Error, EventKind, History, Image, ImageDetail, ImageSource, Images, ImportRequest,
-    Kind, LoadProgress, Loaded, PullProgress, PullRequest, PushProgress, PushRequest, Removed,
+    Answer, CommitRequest, Credentials, Error, EventKind, History, Image, ImageDetail, ImageSource, Images,
+    ImportRequest, Kind, LoadProgress, Loaded, PullProgress, PullRequest, PushProgress, PushRequest, Removed,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -317,6 +317,13 @@ impl Images for Door {
             let archive: Box<dyn AsyncRead + Send + Unpin> =
                 Box::new(Archive { receiver, piece: Vec::new(), used: 0 });
             Ok(archive)
+        })
+    }
+
+    fn commit<'a>(&'a self, container: &'a str, request: CommitRequest) -> Answer<'a, ImageId> {
+        Box::pin(async move {
+            let (shared, container) = (self.0.clone(), container.to_owned());
+            to_the_end(async move { commit::commit(&shared, &container, request).await }).await
         })
     }
 

@@ -1,9 +1,9 @@
 //! The System door.
 
-use super::{Door, blocking};
+use super::{Door, blocking, to_the_end};
 use crate::machine;
 use model::Phase;
-use platform::{Answer, Bridge, Error, System, SystemInfo};
+use platform::{Answer, Bridge, DiskUsage, Error, System, SystemInfo, VolumeUsage};
 use std::fs;
 
 impl System for Door {
@@ -67,6 +67,20 @@ impl System for Door {
                 })
             })
             .await
+        })
+    }
+
+    fn disk_usage(&self) -> Answer<'_, DiskUsage> {
+        Box::pin(async move {
+            let shared = self.0.clone();
+            blocking(move || crate::usage::measure(&shared)).await
+        })
+    }
+
+    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>> {
+        Box::pin(async move {
+            let shared = self.0.clone();
+            to_the_end(blocking(move || crate::usage::prune_volumes(&shared))).await
         })
     }
 

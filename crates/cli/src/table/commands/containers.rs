@@ -1,40 +1,17 @@
-//! The commands.
+//! Containers.
 
-use super::Takes::{Many, Nothing, One};
-use super::flags::{
-    DAEMON, DAEMON_REGISTRY, EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME, NETWORK,
-    PROCESS, QUIET, REGISTRY, RUN_ONLY, STOP, STORAGE, flag, group,
+use super::super::Takes::{Many, Nothing, One};
+use super::super::flags::{
+    EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME, NETWORK, PROCESS, PRUNE, QUIET,
+    RUN_ONLY, STOP, STORAGE, flag, group,
 };
-use super::{Entry, Operands};
-
-/// The headings of `bocage --help`, in their order.
-pub(crate) const SECTIONS: [&str; 3] = [CONTAINERS, IMAGES, NODE];
-const CONTAINERS: &str = "Containers";
-const IMAGES: &str = "Images";
-const NODE: &str = "This node";
-
-macro_rules! entry {
-    ($name:literal, $aliases:expr, $section:expr, $about:literal, $operands:expr, $groups:expr) => {
-        entry!($name, $aliases, $section, $about, $operands, $groups, &[])
-    };
-    ($name:literal, $aliases:expr, $section:expr, $about:literal, $operands:expr, $groups:expr, $examples:expr) => {
-        Entry {
-            name: $name,
-            aliases: $aliases,
-            section: $section,
-            about: $about,
-            operands: $operands,
-            groups: $groups,
-            examples: $examples,
-        }
-    };
-}
+use super::super::{Entry, Operands};
+use super::CONTAINERS;
 
 const ONE: Operands = Operands::Several("CONTAINER", 1);
 const JUST_ONE: Operands = Operands::These(&["CONTAINER"]);
 
-/// All commands.
-pub(crate) const COMMANDS: &[Entry] = &[
+pub(super) const COMMANDS: &[Entry] = &[
     entry!(
         "run",
         &["container run"],
@@ -296,234 +273,11 @@ pub(crate) const COMMANDS: &[Entry] = &[
         &["bocage inspect -f '{{.NetworkSettings.IPAddress}}' web"]
     ),
     entry!(
-        "images",
-        &["image ls", "image list"],
-        IMAGES,
-        "List images",
-        Operands::Between("[NAME[:TAG]]", 0, 1),
-        &[
-            group(
-                FLAGS,
-                &[
-                    flag("all", Some('a'), Nothing, "For habit: no image is hidden anyway"),
-                    flag("digests", None, Nothing, "Show digests"),
-                ]
-            ),
-            FILTER,
-            FORMAT,
-            QUIET
-        ]
-    ),
-    entry!(
-        "pull",
-        &["image pull"],
-        IMAGES,
-        "Take an image in from its registry",
-        Operands::These(&["NAME[:TAG|@DIGEST]"]),
-        &[group(
-            FLAGS,
-            &[
-                flag("all-tags", Some('a'), Nothing, "All tags of the repository"),
-                flag("platform", None, One("OS/ARCH"), "For another platform than this machine's"),
-                flag("quiet", Some('q'), Nothing, "Show nothing but the name"),
-            ]
-        )],
-        &[
-            "bocage pull nginx                        # docker.io/library/nginx:latest",
-            "bocage pull --platform linux/arm64 registry.example:5000/team/app:2",
-        ]
-    ),
-    entry!(
-        "push",
-        &["image push"],
-        IMAGES,
-        "Give an image to its registry",
-        Operands::These(&["NAME[:TAG]"]),
-        &[group(
-            FLAGS,
-            &[
-                flag("all-tags", Some('a'), Nothing, "All tags of the repository that are here"),
-                flag("quiet", Some('q'), Nothing, "Show nothing but the name"),
-            ]
-        )],
-        &["bocage tag app registry.example:5000/team/app:2 && bocage push registry.example:5000/team/app:2"]
-    ),
-    entry!(
-        "login",
+        "container prune",
         &[],
-        IMAGES,
-        "Log in to a registry; kept where docker keeps it",
-        Operands::Between("[SERVER]", 0, 1),
-        &[group(
-            FLAGS,
-            &[
-                flag("username", Some('u'), One("NAME"), "The user"),
-                flag("password", Some('p'), One("PASSWORD"), "The password, for all on this machine to see"),
-                flag("password-stdin", None, Nothing, "Read the password from standard input"),
-            ]
-        )],
-        &[
-            "bocage login registry.example:5000",
-            "pass r | bocage login -u me --password-stdin registry.example"
-        ]
-    ),
-    entry!("logout", &[], IMAGES, "Forget the login to a registry", Operands::Between("[SERVER]", 0, 1), &[]),
-    entry!(
-        "load",
-        &["image load"],
-        IMAGES,
-        "Take in images from an archive",
+        CONTAINERS,
+        "Remove containers of which nothing runs",
         Operands::None,
-        &[group(
-            FLAGS,
-            &[
-                flag("input", Some('i'), One("FILE"), "Read this file instead of standard input"),
-                flag("quiet", Some('q'), Nothing, "Show no progress"),
-            ]
-        )],
-        &["bocage load -i nginx.tar", "docker save nginx | bocage load"]
-    ),
-    entry!(
-        "save",
-        &["image save"],
-        IMAGES,
-        "Write images as an archive",
-        Operands::Several("IMAGE", 1),
-        &[group(
-            FLAGS,
-            &[flag("output", Some('o'), One("FILE"), "Write this file instead of standard output")]
-        )],
-        &["bocage save nginx | zstd > nginx.tar.zst"]
-    ),
-    entry!(
-        "import",
-        &["image import"],
-        IMAGES,
-        "Make an image from a root file system",
-        Operands::Between("FILE|- [NAME[:TAG]]", 1, 2),
-        &[group(
-            FLAGS,
-            &[
-                flag(
-                    "change",
-                    Some('c'),
-                    Many("INSTRUCTION"),
-                    "Apply an instruction of a Dockerfile: CMD, ENV, …"
-                ),
-                flag("message", Some('m'), One("TEXT"), "A comment"),
-                flag("platform", None, One("OS/ARCH"), "What it is made for"),
-            ]
-        )],
-        &["tar -C root -c . | bocage import -c 'CMD [\"/bin/sh\"]' - mine:1"]
-    ),
-    entry!(
-        "tag",
-        &["image tag"],
-        IMAGES,
-        "Give an image one more name",
-        Operands::These(&["IMAGE", "NAME"]),
-        &[]
-    ),
-    entry!(
-        "rmi",
-        &["image rm", "image remove"],
-        IMAGES,
-        "Remove images",
-        Operands::Several("IMAGE", 1),
-        &[group(
-            FLAGS,
-            &[
-                flag("force", Some('f'), Nothing, "Also those that stopped containers use"),
-                flag("no-prune", None, Nothing, "For habit: there are no untagged parents"),
-            ]
-        )]
-    ),
-    entry!(
-        "history",
-        &["image history"],
-        IMAGES,
-        "Show how an image came to be",
-        Operands::These(&["IMAGE"]),
-        &[
-            group(
-                FLAGS,
-                &[flag("human", Some('H'), One("BOOL"), "Sizes and dates in words, true by default"),]
-            ),
-            FORMAT,
-            QUIET
-        ]
-    ),
-    entry!(
-        "demo",
-        &[],
-        NODE,
-        "Show that it works: three web servers, with no image and no network at hand",
-        Operands::None,
-        &[group(FLAGS, &[flag("remove", None, Nothing, "Remove what the demonstration left")])]
-    ),
-    entry!(
-        "events",
-        &["system events"],
-        NODE,
-        "Show what happens, as it happens",
-        Operands::None,
-        &[
-            group(
-                FLAGS,
-                &[
-                    flag("since", None, One("TIME"), "Begin with what happened since then"),
-                    flag("until", None, One("TIME"), "End then"),
-                ]
-            ),
-            FILTER,
-            FORMAT
-        ]
-    ),
-    entry!(
-        "info",
-        &["system info"],
-        NODE,
-        "Show what this node is",
-        Operands::None,
-        &[group(FLAGS, &[flag("format", Some('f'), One("TEMPLATE"), "Show in this form")])]
-    ),
-    entry!(
-        "version",
-        &[],
-        NODE,
-        "Show the versions of both ends",
-        Operands::None,
-        &[group(FLAGS, &[flag("format", Some('f'), One("TEMPLATE"), "Show in this form")])]
-    ),
-    entry!(
-        "daemon",
-        &[],
-        NODE,
-        "Run the node itself, in the foreground",
-        Operands::None,
-        &[DAEMON, DAEMON_REGISTRY],
-        &["sudo bocage daemon --host unix:///run/my.sock --data-root /srv/bocage"]
-    ),
-    entry!(
-        "registry",
-        &[],
-        NODE,
-        "Run a registry of images, in the foreground",
-        Operands::None,
-        &[REGISTRY],
-        &[
-            "bocage registry --listen 127.0.0.1:5000 --data /srv/registry",
-            "bocage registry password ann >> users",
-            "bocage registry --listen 0.0.0.0:443 --tls-cert c.pem --tls-key k.pem --users users --anonymous-pull '*'"
-        ]
-    ),
-    entry!("daemon status", &[], NODE, "Show the daemon that answers; none is started", Operands::None, &[]),
-    entry!(
-        "daemon stop",
-        &[],
-        NODE,
-        "End the daemon; containers go on",
-        Operands::None,
-        &[group(FLAGS, &[flag("containers", None, Nothing, "Stop the containers too")])]
+        &[PRUNE]
     ),
 ];
