@@ -66,7 +66,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         return Ok(text);
     }
     let all = text + &String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = all.lines().collect();
+    // What is said to programs says nothing to people.
+    let lines: Vec<&str> = all.lines().filter(|line| !line.starts_with("{\"reason\"")).collect();
     let tail = lines[lines.len().saturating_sub(SHOWN_LINES_MAX)..].join("\n");
     bail!("{} failed: {}\n{tail}", shown(command), output.status)
 }

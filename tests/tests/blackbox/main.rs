@@ -8,7 +8,9 @@
 
 mod archives;
 mod bundles;
+mod commit;
 mod demo;
+mod disk;
 mod escapes;
 mod files;
 mod formats;
