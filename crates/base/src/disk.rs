@@ -12,6 +12,10 @@ const KEEP_FREE_PART: u64 = 50;
 /// Room is scarce where there is less than so many times what stays free.
 const SCARCE_TIMES: u64 = 4;
 
+/// Room is low where less than this is free, or than this part of the disk.
+const LOW_BYTES: u64 = 20 << 30;
+const LOW_PART: u64 = 10;
+
 /// The room on one file system, in bytes, for whoever has no special rights (statvfs(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
@@ -41,6 +45,12 @@ impl Room {
     #[must_use]
     pub fn kept_free(&self) -> u64 {
         (self.total / KEEP_FREE_PART).min(KEEP_FREE_BYTES)
+    }
+
+    /// Whether so little is left that somebody should know: a tenth, or 20 GiB where that is less.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.free < (self.total / LOW_PART).min(LOW_BYTES)
     }
 
     /// Whether there is so little left that every removal counts.
@@ -84,7 +94,8 @@ mod tests {
         assert!(small.kept_free() < 1 << 20 && small.is_scarce());
         let large = Room { free: 1 << 30, total: 1 << 40 };
         assert_eq!(large.kept_free(), KEEP_FREE_BYTES);
-        assert!(!large.is_scarce());
+        assert!(!large.is_scarce() && large.is_low());
+        assert!(!Room { free: 5 << 20, total: 48 << 20 }.is_low());
         assert!(Room::at(Path::new("/")).unwrap().total > 0);
     }
 

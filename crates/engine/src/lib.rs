@@ -167,6 +167,7 @@ impl Engine {
             stop: Notify::new(),
         });
         adopt::adopt(&shared)?;
+        tokio::spawn(usage::watch(Arc::downgrade(&shared)));
         Ok(Engine { shared })
     }
 

@@ -1,12 +1,59 @@
-//! What takes room on the disk.
+//! What takes room on the disk, and how much is left.
 
 use crate::Shared;
-use crate::doors::image_error;
+use crate::doors::{blocking, image_error};
 use crate::volumes::Volumes;
-use base::{Time, disk};
+use base::Time;
+use base::disk::{self, Room};
 use platform::{DiskUsage, Error, VolumeUsage};
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::sync::Weak;
+use std::time::{Duration, SystemTime};
+
+/// How often it is looked whether the disk gets full.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Looks at the disk from time to time, for as long as the engine lives. When room gets low, that is said in the log, and what
+/// nobody needs is collected at once.
+pub(crate) async fn watch(shared: Weak<Shared>) {
+    let mut told = false;
+    loop {
+        let Some(here) = shared.upgrade() else { return };
+        let looked = blocking(move || {
+            let warning = warning(&here);
+            if warning.is_some() {
+                here.collect_images();
+                here.images.tidy().map_err(|error| image_error(&error))?;
+            }
+            Ok(warning)
+        });
+        match looked.await {
+            Ok(warning) => {
+                let is_low = warning.is_some();
+                match warning {
+                    Some(warning) if !told => tracing::warn!("{warning}"),
+                    None if told => tracing::info!("there is room on the disk again"),
+                    _ => {}
+                }
+                told = is_low;
+            }
+            Err(error) => tracing::warn!(%error, "what nobody needs could not be collected"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What is to be said of a disk that gets full.
+pub(crate) fn warning(shared: &Shared) -> Option<String> {
+    let room = Room::at(&shared.roots.data).ok().filter(Room::is_low)?;
+    let percent = (room.total - room.free.min(room.total)) * 100 / room.total.max(1);
+    Some(format!(
+        "the disk of {} is {percent} % full, {} MiB are free: `bocage system df` tells what takes the room, `bocage system prune` \
+         frees what nobody uses",
+        shared.roots.data.display(),
+        room.free >> 20
+    ))
+}
 
 /// Measures everything that is not known yet. Blocks.
 pub(crate) fn measure(shared: &Shared) -> Result<DiskUsage, Error> {

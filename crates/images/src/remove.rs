@@ -235,6 +235,15 @@ impl Images {
         self.sweep(&stage)
     }
 
+    /// Deletes what no image has, as [`Images::open`] does. Operations do it themselves when they end; this is for a disk that
+    /// gets full.
+    ///
+    /// # Errors
+    /// As [`Images::collect`].
+    pub fn tidy(&self) -> Result<()> {
+        self.sweep(&self.home.stage()?)
+    }
+
     /// Deletes layers that no image has, unless an operation counts on them.
     pub(crate) fn sweep(&self, stage: &Stage) -> Result<()> {
         let pins = self.lock_pins();

@@ -37,7 +37,8 @@ impl Images {
         for content in held.iter().filter(|content| !contents.contains(content)) {
             usage.registry += disk::taken_by(&self.home.content(content));
         }
-        usage.registry += disk::taken_by(self.home.uploads());
+        let uploads = std::fs::read_dir(self.home.uploads()).into_iter().flatten().flatten();
+        usage.registry += uploads.map(|upload| disk::taken_by(&upload.path())).sum::<u64>();
         usage.images += self.measure(layers.iter().map(|(_, layer)| layer.directory.as_str()));
         let sizes: BTreeMap<Digest, u64> =
             layers.iter().map(|(diff_id, layer)| (*diff_id, layer.bytes)).collect();

@@ -30,7 +30,7 @@ rows! {
         let write = "dd if=/dev/zero of=/mine bs=1M count=5 2>/dev/null; dd if=/dev/zero of=/data/theirs bs=1M count=3 2>/dev/null";
         cli.ok(&["run", "--name", "box", "-v", "/data", "busybox", "sh", "-c", write]);
         cli.ok(&["create", "--name", "fresh", "nginx"]);
-        let usage = usage(&node);
+        let usage = usage(node);
         let root = node.data_root();
         let (images, told) = (du(&root.join("images")), usage["LayersSize"].as_u64().unwrap());
         assert!(near(images, told), "du says {images}, told is {told}");
@@ -53,7 +53,7 @@ rows! {
     fn images_that_share_layers_say_how_much(node, cli) needs ["busybox"] {
         cli.ok(&["run", "--name", "box", "busybox", "sh", "-c", "dd if=/dev/zero of=/mine bs=1M count=5 2>/dev/null"]);
         cli.ok(&["commit", "box", "mine"]);
-        let usage = usage(&node);
+        let usage = usage(node);
         let size = |name: &str, field: &str| {
             let image = usage["Images"].as_array().unwrap().iter().find(|image| image["RepoTags"].to_string().contains(name)).unwrap();
             image[field].as_u64().unwrap()

@@ -177,17 +177,18 @@ fn container(container: &Value, now: Time) -> Value {
 }
 
 /// Asks before something is removed, unless told not to.
-fn may(parsed: &Parsed, warning: &str) -> Result<(), Failure> {
+fn may(parsed: &Parsed, warning: &str) -> bool {
     if parsed.is("force") {
-        return Ok(());
+        return true;
     }
     printer::raw_error(format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ").as_bytes());
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
-    match (read, answer.trim()) {
-        (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::new("nothing was removed").with_hint("answer y, or give --force")),
+    let yes = read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes");
+    if !yes {
+        printer::note("nothing was removed: answer y, or give --force");
     }
+    yes
 }
 
 /// What was removed, and the bytes that came back.
@@ -235,7 +236,9 @@ fn of_images(parsed: &Parsed) -> Vec<String> {
 }
 
 pub(crate) async fn prune_containers(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    may(parsed, "This will remove all stopped containers.")?;
+    if !may(parsed, "This will remove all stopped containers.") {
+        return Ok(());
+    }
     let mut freed = Freed::default();
     let answer = ask(client, "/containers/prune", &parsed.all("filter")).await?;
     freed.add(&answer, "Containers", "ContainersDeleted");
@@ -244,13 +247,13 @@ pub(crate) async fn prune_containers(client: &Client, parsed: &Parsed) -> Result
 }
 
 pub(crate) async fn prune_images(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    may(
-        parsed,
-        match parsed.is("all") {
-            true => "This will remove all images without at least one container associated to them.",
-            false => "This will remove all dangling images.",
-        },
-    )?;
+    let warning = match parsed.is("all") {
+        true => "This will remove all images without at least one container associated to them.",
+        false => "This will remove all dangling images.",
+    };
+    if !may(parsed, warning) {
+        return Ok(());
+    }
     let mut freed = Freed::default();
     freed.add(&ask(client, "/images/prune", &of_images(parsed)).await?, "Images", "ImagesDeleted");
     freed.tell();
@@ -258,7 +261,9 @@ pub(crate) async fn prune_images(client: &Client, parsed: &Parsed) -> Result<(),
 }
 
 pub(crate) async fn prune_volumes(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    may(parsed, "This will remove anonymous local volumes not used by at least one container.")?;
+    if !may(parsed, "This will remove anonymous local volumes not used by at least one container.") {
+        return Ok(());
+    }
     let mut freed = Freed::default();
     freed.add(&ask(client, "/volumes/prune", &parsed.all("filter")).await?, "Volumes", "VolumesDeleted");
     freed.tell();
@@ -278,7 +283,9 @@ pub(crate) async fn prune(client: &Client, parsed: &Parsed) -> Result<(), Failur
         true => "  - all images without at least one container associated to them\n",
         false => "  - all dangling images\n",
     };
-    may(parsed, &warning)?;
+    if !may(parsed, &warning) {
+        return Ok(());
+    }
     let mut freed = Freed::default();
     freed.add(&ask(client, "/containers/prune", &wanted).await?, "Containers", "ContainersDeleted");
     if parsed.is("volumes") {

@@ -1,7 +1,7 @@
 //! The System door.
 
 use super::{Door, blocking, to_the_end};
-use crate::machine;
+use crate::{Shared, machine};
 use model::Phase;
 use platform::{Answer, Bridge, DiskUsage, Error, System, SystemInfo, VolumeUsage};
 use std::fs;
@@ -53,13 +53,7 @@ impl System for Door {
                     started: shared.started,
                     now: shared.clock.now(),
                     descriptors: fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
-                    warnings: shared
-                        .bridge
-                        .as_ref()
-                        .err()
-                        .map(|error| error.message.clone())
-                        .into_iter()
-                        .collect(),
+                    warnings: warnings(&shared),
                     proxies: shared.proxies.clone(),
                     backing_filesystem: machine::filesystem(&shared.roots.data),
                     ipv4_forwarding: fs::read("/proc/sys/net/ipv4/ip_forward")
@@ -115,4 +109,10 @@ impl System for Door {
             blocking(move || super::image::demo(&shared)).await
         })
     }
+}
+
+/// What the user should know of this node.
+fn warnings(shared: &Shared) -> Vec<String> {
+    let bridge = shared.bridge.as_ref().err().map(|error| error.message.clone());
+    bridge.into_iter().chain(crate::usage::warning(shared)).collect()
 }

@@ -58,6 +58,9 @@ const VERIFYING_MAX: usize = 2;
 /// How often what nobody needs is removed.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often it is looked in between whether the disk gets full, so that it is removed at once.
+const LOOKS_BETWEEN: u32 = 60;
+
 /// What a handler answers.
 type Answer = Result<Response<Body>, Refusal>;
 
@@ -150,7 +153,13 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, served: Arc<Served>)
 
 async fn collect_now_and_then(registry: Arc<Registry>) {
     loop {
-        tokio::time::sleep(COLLECT_EVERY).await;
+        for _ in 0..LOOKS_BETWEEN {
+            tokio::time::sleep(COLLECT_EVERY / LOOKS_BETWEEN).await;
+            let room = base::disk::Room::at(registry.images.home.uploads());
+            if room.is_ok_and(|room| room.is_low()) {
+                break;
+            }
+        }
         match blocking(&registry, Registry::collect).await {
             Ok(collected) => tracing::debug!(?collected, "collected what the registry's users do not need"),
             Err(error) => tracing::warn!(%error, "what the registry's users do not need stays for now"),
