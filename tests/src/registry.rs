@@ -1,7 +1,7 @@
 //! A registry that keeps what is pushed to it in memory, for as long as the test lasts. It believes every digest: whether they are
 //! right is for the product to see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -167,6 +167,14 @@ fn answer(request: &Request, kept: &mut Kept) -> (u16, String, Vec<u8>) {
             let repository = path.split("/uploads/").next().unwrap_or_default();
             kept.blobs.insert(format!("{repository}/{digest}"), request.body.clone());
             (201, String::new(), Vec::new())
+        }
+        _ if path == "/v2/_catalog" => {
+            let repository = |path: &String| {
+                path.strip_prefix("/v2/")?.split_once("/manifests/").map(|(name, _)| format!("{name:?}"))
+            };
+            let names: BTreeSet<String> = kept.manifests.keys().filter_map(repository).collect();
+            let names = names.into_iter().collect::<Vec<_>>().join(",");
+            (200, String::new(), format!(r#"{{"repositories":[{names}]}}"#).into_bytes())
         }
         _ if path.contains("/manifests/") => match kept.manifests.get(path) {
             Some((kind, body)) => (200, format!("Content-Type: {kind}\r\n"), body.clone()),

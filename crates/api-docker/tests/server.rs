@@ -146,6 +146,63 @@ async fn a_login_is_shown_to_the_registry() {
 }
 
 #[tokio::test]
+async fn what_a_registry_has_is_told_in_two_forms() {
+    let server = Server::start(Node::default());
+    let told = server.get("/v1.51/distribution/host:5000/team/app:1/json").await.json();
+    assert_eq!(told["Descriptor"]["size"], 2);
+    assert_eq!(told["Platforms"][0]["architecture"], "amd64");
+    let told = server.get("/bocage/v1/distribution/team/app:1/manifest").await.json();
+    assert_eq!((&told["Name"], &told["Manifests"][0]["size"]), (&json!("team/app:1"), &json!(3)));
+    let missing = server.get("/v1.51/distribution/none/json").await;
+    assert_eq!((missing.status, missing.message().as_str()), (404, "manifest for none:latest not found"));
+    let found = server
+        .get("/v1.51/images/search?term=busybox&limit=5&filters=%7B%22stars%22%3A%5B%222%22%5D%7D")
+        .await
+        .json();
+    assert_eq!(
+        found,
+        json!([{"star_count": 9, "is_official": true, "name": "busybox", "is_automated": false, "description": "words"}])
+    );
+    assert_eq!(server.get("/v1.51/images/search?term=x&limit=101").await.status, 400);
+    assert_eq!(server.get("/v1.51/images/search?term=").await.status, 400);
+}
+
+#[tokio::test]
+async fn room_is_told_and_freed() {
+    let server = Server::start(Node::default());
+    let usage = server.get("/v1.51/system/df").await.json();
+    assert_eq!((&usage["LayersSize"], &usage["Images"][0]["Size"]), (&json!(9), &json!(5)));
+    assert_eq!(usage["Volumes"][0]["UsageData"], json!({"RefCount": 0, "Size": 7}));
+    let only = server.get("/v1.51/system/df?type=volume").await.json();
+    assert_eq!((&only["LayersSize"], only["Volumes"].as_array().map(Vec::len)), (&json!(0), Some(1)));
+    assert_eq!(server.get("/v1.51/system/df?type=x").await.status, 400);
+    let pruned = server.post("/v1.51/volumes/prune", &Value::Null).await.json();
+    assert_eq!(pruned, json!({"VolumesDeleted": ["v1"], "SpaceReclaimed": 7}));
+    let pruned = server.post("/v1.51/images/prune", &Value::Null).await.json();
+    assert_eq!(pruned, json!({"ImagesDeleted": null, "SpaceReclaimed": 0}), "the only one is used");
+    assert_eq!(
+        server.post("/v1.51/networks/prune", &Value::Null).await.json(),
+        json!({"NetworksDeleted": null})
+    );
+    let body = json!({"Cmd": ["x"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}});
+    let made = server
+        .post("/v1.51/commit?container=web&repo=mine&tag=1&pause=0&changes=USER%20me%0AENV%20B=2", &body)
+        .await;
+    assert_eq!(made.status, 201);
+    let asked = server.node.was_asked().pop().unwrap();
+    for word in [
+        "commit web",
+        "\"mine:1\"",
+        "pause: false",
+        "\"USER me\", \"ENV B=2\"",
+        "env: [\"A=1\"]",
+        "command: Some([\"x\"])",
+    ] {
+        assert!(asked.contains(word), "{word} in {asked}");
+    }
+}
+
+#[tokio::test]
 async fn a_container_is_created_with_what_was_sent_and_shown_the_same() {
     let server = Server::start(Node::default());
     let body = json!({"Image": "busybox", "Cmd": ["sh"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}},

@@ -180,7 +180,7 @@ fn proxy(name: &str) -> String {
 }
 
 /// How registries are reached.
-fn registries(config: &crate::config::Config) -> Settings {
+pub(crate) fn registries(config: &crate::config::Config) -> Settings {
     let proxies = Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), no: proxy("no_proxy") };
     Settings {
         hosts: config.hosts(),
@@ -222,7 +222,8 @@ async fn serve_on(options: Options) -> Result<(), String> {
         served.push(tokio::spawn(api_docker::serve(listener, engine.doors(), Clock::system())));
     }
     if let Some(listener) = registry {
-        let registry = tokio::task::block_in_place(|| registry::make(engine.images(), &own));
+        let registry =
+            tokio::task::block_in_place(|| registry::make(engine.images(), &own, registries(&file)));
         served.push(tokio::spawn(images::distribution::serve(listener, registry?)));
     }
     tokio::select! {

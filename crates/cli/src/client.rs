@@ -214,7 +214,12 @@ impl Client {
 
     /// Asks, and gives the answer as it was written.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
-        let response = self.exchange(Method::GET, path, empty(), false, None).await?;
+        self.text_as(path, None).await
+    }
+
+    /// The same, with what is shown to a registry.
+    pub(crate) async fn text_as(&self, path: &str, auth: Option<String>) -> Result<String, Failure> {
+        let response = self.exchange(Method::GET, path, empty(), false, auth).await?;
         let bytes = self.whole(self.checked(response).await?).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }

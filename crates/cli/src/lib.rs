@@ -27,7 +27,7 @@ mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, disk, files, image, list, node, registry, run, show, stats};
+use commands::{container, demo, disk, files, image, list, node, registry, remote, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -277,6 +277,8 @@ async fn execute(
         "rmi" => image::remove(client, parsed).await,
         "pull" => registry::pull(client, parsed).await,
         "push" => registry::push(client, parsed).await,
+        "search" => remote::search(client, parsed).await,
+        "manifest inspect" => remote::manifest(client, parsed).await,
         "login" => registry::login(client, parsed).await,
         "commit" => image::commit(client, parsed).await,
         "container prune" => disk::prune_containers(client, parsed).await,

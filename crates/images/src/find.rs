@@ -312,9 +312,23 @@ impl Images {
     }
 
     fn image(&self, id: Digest, record: &ImageRecord, names: &[Reference]) -> Result<Image> {
-        let file = self.image_file(id)?;
-        let last = file.history.last().map(|entry| entry.comment.clone()).unwrap_or_default();
         Ok(Image {
+            diff_ids: record.layers.clone(),
+            size: self.layer_records(id, record)?.iter().map(|layer| layer.bytes).sum(),
+            repo_tags: familiar(names, false),
+            repo_digests: familiar(names, true),
+            last_tagged: record.last_tagged,
+            directories: self.rootfs(&ImageId(id))?,
+            ..Image::told(id, self.image_file(id)?)
+        })
+    }
+}
+
+impl Image {
+    /// What its configuration says; nothing of what is here of it.
+    pub(crate) fn told(id: Digest, file: ImageFile) -> Image {
+        let last = file.history.last().map(|entry| entry.comment.clone()).unwrap_or_default();
+        Image {
             id: ImageId(id),
             created: file.created.unwrap_or(Time::NEVER),
             architecture: file.architecture,
@@ -324,13 +338,13 @@ impl Images {
             author: file.author,
             comment: if file.comment.is_empty() { last } else { file.comment },
             docker_version: file.docker_version,
-            diff_ids: record.layers.clone(),
-            size: self.layer_records(id, record)?.iter().map(|layer| layer.bytes).sum(),
-            repo_tags: familiar(names, false),
-            repo_digests: familiar(names, true),
-            last_tagged: record.last_tagged,
-            directories: self.rootfs(&ImageId(id))?,
+            diff_ids: file.rootfs.diff_ids,
+            size: 0,
+            repo_tags: Vec::new(),
+            repo_digests: Vec::new(),
+            last_tagged: Time::NEVER,
+            directories: Vec::new(),
             config: file.config,
-        })
+        }
     }
 }

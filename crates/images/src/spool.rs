@@ -58,6 +58,11 @@ impl Spool {
         Ok(Follow { file: File::open(&self.path)?, at: 0, progress: Arc::clone(&self.progress) })
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.room.take(bytes.len() as u64)?;
         self.file.write_all(bytes)?;
@@ -93,6 +98,11 @@ pub(crate) struct Follow {
 }
 
 impl Follow {
+    /// Another reader from the beginning of the file, which is still at `path`.
+    pub(crate) fn again(&self, path: &Path) -> io::Result<Follow> {
+        Ok(Follow { file: File::open(path)?, at: 0, progress: Arc::clone(&self.progress) })
+    }
+
     /// The file itself, to be synced once all of it was read.
     pub(crate) fn file(&self) -> io::Result<File> {
         self.file.try_clone()

@@ -1,6 +1,9 @@
 //! The Images door.
 
-use crate::{Answer, Credentials, PullProgress, PullRequest, PushProgress, PushRequest};
+use crate::{
+    Answer, Credentials, PullProgress, PullRequest, PushProgress, PushRequest, RemoteManifest, SearchRequest,
+    SearchResult,
+};
 use base::Time;
 use model::ImageId;
 use model::PortKey;
@@ -220,6 +223,15 @@ pub trait Images: Send + Sync {
     /// Gives an image to its registry; progress as with [`Images::pull`].
     fn push(&self, request: PushRequest, progress: tokio::sync::mpsc::Sender<PushProgress>)
     -> Answer<'_, ()>;
+
+    /// What the registry of a name has under it.
+    fn remote_manifest(&self, request: PullRequest) -> Answer<'_, RemoteManifest>;
+
+    /// What the image of a name says of itself at its registry; its size is that of its layers as they would come.
+    fn remote_image(&self, request: PullRequest) -> Answer<'_, ImageDetail>;
+
+    /// Repositories of a registry that fit a word.
+    fn search(&self, request: SearchRequest) -> Answer<'_, Vec<SearchResult>>;
 
     /// Shows credentials to the registry of an address. Returns a token that stands for the password from now on, or
     /// nothing where the password is to be kept.

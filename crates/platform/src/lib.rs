@@ -31,7 +31,10 @@ pub use node::{
     AttachRequest, ExecRequest, ExecState, LogLine, LogRequest, LogStream, NetworkFigures, Node,
     ProcessTable, Stats, Stream, Streams, TIMED_LABEL, ThrottledCpu, Timing,
 };
-pub use registry::{Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest};
+pub use registry::{
+    Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest, RemoteManifest,
+    RemotePart, RemotePlatform, SearchRequest, SearchResult,
+};
 pub use system::{Bridge, DiskUsage, System, SystemInfo, VolumeUsage};
 
 use std::pin::Pin;

@@ -122,3 +122,68 @@ pub enum PushProgress {
         size: u64,
     },
 }
+
+/// What a registry has under a name: an image, or an index of images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteManifest {
+    /// Its name, as people write it.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// What it is.
+    pub media_type: String,
+    /// It, byte for byte.
+    pub text: String,
+    /// The images of an index.
+    pub images: Vec<RemotePart>,
+    /// The platforms that it is for.
+    pub platforms: Vec<RemotePlatform>,
+}
+
+/// An image of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemotePart {
+    /// Its digest.
+    pub digest: String,
+    /// What it is.
+    pub media_type: String,
+    /// The bytes of its manifest.
+    pub size: u64,
+    /// What it is for, where that is told.
+    pub platform: Option<RemotePlatform>,
+}
+
+/// A platform in Go's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemotePlatform {
+    /// The operating system.
+    pub os: String,
+    /// The processor.
+    pub architecture: String,
+    /// Its variant.
+    pub variant: String,
+}
+
+/// What is looked for at a registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// A word; with a registry and a slash before it where it is not Docker's.
+    pub term: String,
+    /// Results at most.
+    pub limit: usize,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+/// A repository that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchResult {
+    /// Its name as it is pulled.
+    pub name: String,
+    /// What it says of itself.
+    pub description: String,
+    /// How many people like it.
+    pub stars: u64,
+    /// Whether the registry vouches for it.
+    pub official: bool,
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use blackbox::{Cli, Registry, rows, until};
+use blackbox::{Cli, Client, Registry, rows, until};
 
 /// The digest of what was pushed or pulled, as the client told it.
 fn digest(said: &str) -> String {
@@ -120,5 +120,30 @@ rows! {
         pulling.signal(rustix::process::Signal::INT);
         let _ = pulling.finish();
         until("its half is gone", || (stages() == before).then_some(()));
+    }
+
+    fn what_a_registry_has_is_looked_at_without_a_pull(node, cli) needs ["busybox"] {
+        let registry = Registry::start(None);
+        let name = registry.name("team/tool:1");
+        let id = cli.ok(&["inspect", "--format", "{{.Id}}", "busybox"]);
+        let pushed = give(&cli, &name);
+        // The docker client asks the registry itself, which needs no daemon.
+        if cli.client() == Client::Bocage {
+            let manifest = cli.ok(&["manifest", "inspect", &name]);
+            assert!(manifest.starts_with("{\n    \"schemaVersion\": 2,") && manifest.contains(&id), "{manifest}");
+            let all = cli.ok(&["manifest", "inspect", "-v", &name]);
+            assert!(all.contains(&pushed) && all.contains("\"architecture\": \"amd64\""), "{all}");
+            assert_eq!(cli.ok(&["image", "inspect", "--remote", "--format", "{{.Id}} {{.Config.Cmd}}", &name]), format!("{id} [sh]"));
+            let said = cli.fails(1, &["image", "inspect", "--remote", &registry.name("nothing")]);
+            assert!(said.contains("not found"), "{said}");
+        }
+        let told = node.request("GET", &format!("/v1.51/distribution/{name}/json"), None).json();
+        assert_eq!((told["Descriptor"]["digest"].as_str(), told["Platforms"][0]["os"].as_str()), (Some(pushed.as_str()), Some("linux")));
+        let found = cli.ok(&["search", "--format", "{{.Name}}", &registry.name("too")]);
+        assert_eq!(found, registry.name("team/tool"));
+        assert_eq!(cli.ok(&["search", "--format", "{{.Name}}", &registry.name("zzz")]), "");
+        assert_eq!(cli.ok(&["images", "-q", &name]), "", "nothing was pulled");
+        assert_eq!(node.request("GET", "/v1.51/images/search?term=x&limit=101", None).status, 400);
+        assert_eq!(registry.asked("GET /v2/team/tool/blobs/"), if cli.client() == Client::Bocage { 4 } else { 1 }, "configurations alone");
     }
 }

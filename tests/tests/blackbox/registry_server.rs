@@ -33,10 +33,14 @@ struct Answer {
 
 impl Registry {
     fn start() -> Registry {
+        Registry::start_with(&[])
+    }
+
+    fn start_with(flags: &[&str]) -> Registry {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(format!("/var/tmp/bocage-test-registry-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let (child, address) = spawn(&folder);
+        let (child, address) = spawn(&folder, flags);
         Registry { folder, child, address }
     }
 
@@ -44,7 +48,7 @@ impl Registry {
     fn crash(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.address) = spawn(&self.folder);
+        (self.child, self.address) = spawn(&self.folder, &[]);
     }
 
     fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
@@ -65,11 +69,12 @@ impl Drop for Registry {
 }
 
 /// Starts a registry, and reads from its first line where it listens.
-fn spawn(folder: &Path) -> (Child, SocketAddr) {
+fn spawn(folder: &Path, flags: &[&str]) -> (Child, SocketAddr) {
     let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
     let mut child = Command::new(binary())
         .args(["registry", "--listen", "127.0.0.1:0", "--data"])
         .arg(folder.join("data"))
+        .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -233,4 +238,95 @@ fn what_would_be_open_to_everybody_is_refused_unless_it_is_asked_for() {
     assert!(refused(&["--listen", "5000"]).contains("127.0.0.1:5000"));
     assert!(refused(&["--anonymous-pull", "*"]).contains("--users FILE"));
     assert!(refused(&["--data", "here"]).contains("absolute path"));
+}
+
+/// Pushes an image of one layer, which is no archive: registries do not mind. Its manifest.
+fn push(registry: &Registry, repository: &str, tag: &str, layer: &[u8]) -> String {
+    let layer_digest = digest(layer);
+    let path = format!("/v2/{repository}/blobs/uploads/?digest={layer_digest}");
+    assert_eq!(registry.ask("POST", &path, "", layer).status, 201);
+    let part = format!(r#"{{"mediaType":"application/x","digest":"{layer_digest}","size":{}}}"#, layer.len());
+    let manifest = format!(r#"{{"schemaVersion":2,"config":{part},"layers":[{part}]}}"#);
+    let kind = "content-type: application/vnd.oci.image.manifest.v1+json\r\n";
+    let path = format!("/v2/{repository}/manifests/{tag}");
+    assert_eq!(registry.ask("PUT", &path, kind, manifest.as_bytes()).status, 201);
+    manifest
+}
+
+#[test]
+fn a_copy_fetches_what_it_lacks_and_gives_it_when_its_upstream_is_gone() {
+    let mut upstream = Registry::start();
+    let big = content(5, 3_000_000);
+    let (manifest, blob) = (push(&upstream, "team/tool", "1", &big), digest(&big));
+    let address = upstream.address.to_string();
+    let copy = Registry::start_with(&["--cache", &address]);
+    let directory = address.replace(':', "_");
+    // By its name here; as a mirror that is told for whom; and as one that is not.
+    for path in [
+        format!("/v2/{directory}/team/tool/manifests/1"),
+        format!("/v2/team/tool/manifests/1?ns={address}"),
+        "/v2/team/tool/manifests/1".to_owned(),
+    ] {
+        let answer = copy.ask("GET", &path, "", b"");
+        assert_eq!(
+            (answer.status, String::from_utf8_lossy(&answer.body).as_ref()),
+            (200, manifest.as_str()),
+            "{path}"
+        );
+    }
+    let path = format!("/v2/team/tool/blobs/{blob}");
+    assert_eq!(copy.ask("HEAD", &path, "", b"").headers["content-length"], "3000000");
+    // Several at once, and one that wants a part.
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert!(copy.ask("GET", &path, "", b"").body == big));
+        }
+        scope.spawn(|| {
+            let part = copy.ask("GET", &path, "range: bytes=1000000-1000009\r\n", b"");
+            assert_eq!((part.status, part.body.as_slice()), (206, &big[1_000_000..1_000_010]));
+        });
+    });
+    until("it is kept", || (copy.count("blobs/sha256") == 2).then_some(()));
+    // What no manifest names is not fetched, and nobody pushes to a copy.
+    let other = content(6, 1000);
+    push(&upstream, "team/other", "1", &other);
+    assert_eq!(copy.ask("GET", &format!("/v2/team/tool/blobs/{}", digest(&other)), "", b"").status, 404);
+    assert_eq!(copy.ask("GET", "/v2/team/nothing/manifests/1", "", b"").status, 404);
+    let refused = copy.ask("POST", &format!("/v2/{directory}/team/tool/blobs/uploads/"), "", b"");
+    assert!(
+        refused.status == 403 && String::from_utf8_lossy(&refused.body).contains("is a copy of"),
+        "{}",
+        refused.status
+    );
+    // Its own repositories are its own.
+    push(&copy, "team/own", "1", &other);
+    assert_eq!(copy.ask("GET", "/v2/team/own/manifests/1", "", b"").status, 200);
+    upstream.child.kill().unwrap();
+    upstream.child.wait().unwrap();
+    assert_eq!(copy.ask("GET", "/v2/team/tool/manifests/1", "", b"").status, 200);
+    assert!(copy.ask("GET", &path, "", b"").body == big);
+    let gone = copy.ask("GET", "/v2/team/other/manifests/1", "", b"");
+    assert!(
+        gone.status == 502 && String::from_utf8_lossy(&gone.body).contains("cannot be asked"),
+        "{}",
+        gone.status
+    );
+}
+
+#[test]
+fn a_blob_that_is_not_what_it_is_called_is_not_kept() {
+    let upstream = Registry::start();
+    let first = content(7, 5000);
+    push(&upstream, "tool", "1", &first);
+    let copy = Registry::start_with(&["--cache", &upstream.address.to_string()]);
+    assert_eq!(copy.ask("HEAD", "/v2/tool/manifests/1", "", b"").status, 200);
+    // Its bytes change on the upstream's disk.
+    let file =
+        upstream.folder.join("data/images/blobs/sha256").join(digest(&first).trim_start_matches("sha256:"));
+    fs::write(file, content(8, 5000)).unwrap();
+    let path = format!("/v2/tool/blobs/{}", digest(&first));
+    let answer = copy.ask("GET", &path, "", b"");
+    assert_ne!(digest(&answer.body), digest(&first));
+    until("it is thrown away", || (copy.count("tmp") == 0).then_some(()));
+    assert_eq!(copy.count("blobs/sha256"), 1, "the manifest alone");
 }

@@ -1,7 +1,12 @@
 //! Pulling, pushing and logging in.
 
 use super::progress::{PROGRESS_MESSAGES_MAX, told};
+use crate::filters::Filters;
+use crate::from_model;
 use crate::server::{Answer, Call, json};
+use crate::wire::registry::{
+    DistributionInspect, DistributionManifest, RemoteDescriptor, RemotePlatform, SearchItem,
+};
 use crate::wire::stream::{Aux, JsonMessage, Progress};
 use crate::wire::{AuthConfig, AuthResponse};
 use base64::Engine;
@@ -10,11 +15,17 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::StatusCode;
 use platform::{
     Credentials, Error, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest,
+    SearchRequest,
 };
 use tokio::sync::mpsc;
 
 /// Where clients say who they are.
 const AUTH_HEADER: &str = "X-Registry-Auth";
+
+/// Results of a search where nobody says how many.
+const SEARCH_LIMIT: usize = 25;
+/// Results of a search at most.
+const SEARCH_LIMIT_MAX: usize = 100;
 
 const ANY_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -141,6 +152,96 @@ fn push_words(progress: PushProgress) -> Vec<JsonMessage> {
             ]
         }
     }
+}
+
+fn platform(platform: platform::RemotePlatform) -> RemotePlatform {
+    let platform::RemotePlatform { os, architecture, variant } = platform;
+    RemotePlatform { architecture, os, variant }
+}
+
+/// What is asked of the registry of a name.
+fn asked(call: &Call) -> Result<PullRequest, Error> {
+    let (name, platform) = (call.parameter.clone(), call.query.text("platform").to_owned());
+    Ok(PullRequest { name, platform, credentials: credentials(call)? })
+}
+
+/// What a registry has under a name.
+async fn remote(call: &Call) -> Result<DistributionManifest, Error> {
+    let remote = call.doors.images.remote_manifest(asked(call)?).await?;
+    let descriptor = RemoteDescriptor {
+        media_type: remote.media_type,
+        digest: remote.digest,
+        size: remote.text.len() as u64,
+        platform: None,
+    };
+    let part = |part: platform::RemotePart| RemoteDescriptor {
+        media_type: part.media_type,
+        digest: part.digest,
+        size: part.size,
+        platform: part.platform.map(platform),
+    };
+    Ok(DistributionManifest {
+        name: remote.name,
+        descriptor,
+        platforms: remote.platforms.into_iter().map(platform).collect(),
+        manifests: remote.images.into_iter().map(part).collect(),
+        text: remote.text,
+    })
+}
+
+pub(crate) async fn distribution(call: Call) -> Answer {
+    let DistributionManifest { descriptor, platforms, .. } = remote(&call).await?;
+    json(StatusCode::OK, &DistributionInspect { descriptor, platforms })
+}
+
+pub(crate) async fn manifest(call: Call) -> Answer {
+    json(StatusCode::OK, &remote(&call).await?)
+}
+
+/// An image as `inspect` shows it, from its registry.
+pub(crate) async fn remote_image(call: Call) -> Answer {
+    let detail = call.doors.images.remote_image(asked(&call)?).await?;
+    json(StatusCode::OK, &from_model::image_inspect(&detail, call.version))
+}
+
+/// Repositories of a registry that fit a word.
+pub(crate) async fn search(call: Call) -> Answer {
+    let filters = Filters::parse(call.query.text("filters"), &["is-automated", "is-official", "stars"])?;
+    let (official, automated) = (filters.flag("is-official")?, filters.flag("is-automated")?);
+    let mut stars = 0;
+    for value in filters.values("stars") {
+        let bad = |_| Error::invalid(format!("invalid filter 'stars={value}'"));
+        stars = stars.max(value.parse::<u64>().map_err(bad)?);
+    }
+    let limit = match call.query.number::<usize>("limit")? {
+        None | Some(0) => SEARCH_LIMIT,
+        Some(limit @ 1..=SEARCH_LIMIT_MAX) => limit,
+        Some(limit) => {
+            return Err(Error::invalid(format!(
+                "limit {limit} is outside the range of [1, {SEARCH_LIMIT_MAX}]"
+            )));
+        }
+    };
+    let term = call.query.text("term").to_owned();
+    if term.is_empty() || term.contains("://") {
+        return Err(Error::invalid(format!(
+            "invalid search term {term:?}: a word is looked for, with a registry and a slash before it where it is not Docker's"
+        )));
+    }
+    let request = SearchRequest { term, limit, credentials: credentials(&call)? };
+    let mut found = call.doors.images.search(request).await?;
+    // Nothing is built by registries any more.
+    found.retain(|one| {
+        one.stars >= stars && official.is_none_or(|wanted| wanted == one.official) && automated != Some(true)
+    });
+    let item = |one: platform::SearchResult| SearchItem {
+        star_count: one.stars,
+        is_official: one.official,
+        name: one.name,
+        is_automated: false,
+        description: one.description,
+    };
+    json(StatusCode::OK, &found.into_iter().map(item).collect::<Vec<_>>())
 }
 
 /// Shows a registry who somebody is.

@@ -3,8 +3,6 @@
 use super::{Field, Operation, Way, done, ignored, not_yet, operation, refused};
 use crate::handle::{disk, image, registry};
 
-const NO_SEARCH: &str = "registries are not searched yet; `pull` wants the whole name";
-const NO_REMOTE: &str = "images are not looked at in their registry yet; `pull` brings them";
 const NO_BUILD: &str = "images are not built yet; bring one with `load` or `import`";
 const ONE_PLATFORM: &str = "an image is kept for one platform only, the machine's own";
 
@@ -141,7 +139,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         |call| Box::pin(registry::push(call)),
         &[done("tag"), done("X-Registry-Auth"), refused("platform", ONE_PLATFORM)],
     ),
-    not_yet("ImageSearch", "GET", "/images/search", NO_SEARCH),
+    operation(
+        "ImageSearch",
+        "GET",
+        "/images/search",
+        |call| Box::pin(registry::search(call)),
+        &[done("term"), done("limit"), done("filters")],
+    ),
     operation(
         "ImagePrune",
         "POST",
@@ -180,7 +184,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         body: COMMIT_BODY,
     },
-    not_yet("DistributionInspect", "GET", "/distribution/{name*}/json", NO_REMOTE),
+    operation(
+        "DistributionInspect",
+        "GET",
+        "/distribution/{name*}/json",
+        |call| Box::pin(registry::distribution(call)),
+        &[],
+    ),
     not_yet("Session", "POST", "/session", NO_BUILD),
     not_yet("Grpc", "POST", "/grpc", NO_BUILD),
 ];

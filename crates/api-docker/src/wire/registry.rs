@@ -1,6 +1,6 @@
-//! Logins to registries.
+//! Registries: logins, and what they have.
 
-use super::is_default;
+use super::{is_default, wire};
 use serde::{Deserialize, Serialize};
 
 /// Who somebody is for a registry.
@@ -39,4 +39,54 @@ impl std::fmt::Debug for AuthConfig {
 pub struct AuthResponse {
     pub status: String,
     pub identity_token: String,
+}
+
+wire! {
+    pub struct DistributionInspect {
+        pub descriptor: RemoteDescriptor,
+        pub platforms: Vec<RemotePlatform>,
+    }
+
+    /// What a registry has under a name, in full; not of Docker's API.
+    pub struct DistributionManifest {
+        pub name: String,
+        pub descriptor: RemoteDescriptor,
+        pub platforms: Vec<RemotePlatform>,
+        /// The manifests of an index.
+        pub manifests: Vec<RemoteDescriptor>,
+        /// It, byte for byte.
+        pub text: String,
+    }
+}
+
+/// A descriptor as the OCI image specification writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RemoteDescriptor {
+    pub media_type: String,
+    pub digest: String,
+    pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<RemotePlatform>,
+}
+
+/// A platform as the OCI image specification writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemotePlatform {
+    pub architecture: String,
+    pub os: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub variant: String,
+}
+
+/// A repository that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchItem {
+    pub star_count: u64,
+    pub is_official: bool,
+    pub name: String,
+    pub is_automated: bool,
+    pub description: String,
 }

@@ -103,6 +103,39 @@ impl Images for Node {
             tell(PushProgress::Done { tag, digest, size: 7 }).await
         })
     }
+    fn remote_manifest(&self, request: PullRequest) -> Answer<'_, RemoteManifest> {
+        if request.name.contains("none") {
+            return ready(Err(Error::not_found("manifest for none:latest not found")));
+        }
+        let platform =
+            RemotePlatform { os: "linux".into(), architecture: "amd64".into(), variant: String::new() };
+        ready(Ok(RemoteManifest {
+            name: request.name,
+            digest: "sha256:00".into(),
+            media_type: "application/vnd.oci.image.index.v1+json".into(),
+            text: "{}".into(),
+            images: vec![RemotePart {
+                digest: "sha256:01".into(),
+                media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+                size: 3,
+                platform: Some(platform.clone()),
+            }],
+            platforms: vec![platform],
+        }))
+    }
+    fn remote_image(&self, _: PullRequest) -> Answer<'_, ImageDetail> {
+        self.image("busybox")
+    }
+    fn search(&self, request: SearchRequest) -> Answer<'_, Vec<SearchResult>> {
+        self.ask(format!("search {} {}", request.term, request.limit));
+        let one = |name: &str, stars, official| SearchResult {
+            name: name.into(),
+            description: "words".into(),
+            stars,
+            official,
+        };
+        ready(Ok(vec![one("busybox", 9, true), one("else/busybox", 1, false)]))
+    }
     fn login<'a>(&'a self, address: &'a str, credentials: Credentials) -> Answer<'a, String> {
         self.ask(format!("login {address} {}", credentials.user));
         ready(match credentials.password.as_str() {

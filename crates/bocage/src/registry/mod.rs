@@ -17,6 +17,7 @@ use crate::{lock, log};
 use base::{Chain, Clock};
 use images::Images;
 use images::distribution::{Registry, Served, serve};
+use images::registry::Settings;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ async fn serve_on(role: Role) -> Result<(), String> {
     let again = hear(SignalKind::hangup())?;
     let served = tokio::task::block_in_place(|| {
         let images = open_images(&role.data)?;
-        make(images, &role.registry)
+        make(images, &role.registry, crate::daemon::registries(&crate::config::Config::default()))
     })?;
     let (scheme, data) = (role.registry.scheme(), role.data.display());
     cli::print(&format!("registry on {scheme}://{address}, data in {data}\n"));
@@ -143,13 +144,17 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))
 }
 
-/// Makes a registry of an image store, for those that the options let in. Reads files.
-pub(crate) fn make(images: Arc<Images>, options: &Options) -> Result<Arc<Served>, String> {
+/// Makes a registry of an image store, for those that the options let in. Reads files. `settings` tell how others are reached.
+pub(crate) fn make(
+    images: Arc<Images>,
+    options: &Options,
+    settings: Settings,
+) -> Result<Arc<Served>, String> {
     let clock = Clock::system();
     let registry =
         Registry::open(images, clock).map_err(|error| format!("open the registry: {}", Chain(&error)))?;
     let served = Served::new(Arc::new(registry), options.access()?, clock);
-    options.encrypt(served).map(Arc::new)
+    options.copy(options.encrypt(served)?, settings).map(Arc::new)
 }
 
 /// Opens what a daemon would, at the same places.

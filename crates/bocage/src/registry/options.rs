@@ -1,7 +1,8 @@
 //! What a registry is asked to be, alone or as a part of the daemon: one set of flags, read in one place.
 
 use base::Chain;
-use images::distribution::{Access, Rights, Served, tls_config};
+use images::distribution::{Access, Cache, Rights, Served, tls_config};
+use images::registry::{Registries, Settings};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub(crate) struct Options {
     anonymous_pull: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    /// Registries of which repositories are copied.
+    cache: Vec<String>,
     without_users: bool,
     without_tls: bool,
 }
@@ -41,7 +44,9 @@ impl Options {
         match (name, has_value) {
             ("without-users", false) => self.without_users = true,
             ("without-tls", false) => self.without_tls = true,
-            ("listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key", _) => return Taken::Value,
+            ("listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key" | "cache", _) => {
+                return Taken::Value;
+            }
             _ => return Taken::No,
         }
         Taken::Alone
@@ -60,6 +65,7 @@ impl Options {
             "anonymous-pull" => self.anonymous_pull = Some(value),
             "tls-cert" => self.tls_cert = Some(value.into()),
             "tls-key" => self.tls_key = Some(value.into()),
+            "cache" => self.cache.extend(value.split(',').map(|name| name.trim().to_owned())),
             _ => {}
         }
     }
@@ -123,6 +129,7 @@ impl Options {
             anonymous_pull: self.anonymous_pull.or(other.anonymous_pull),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            cache: if self.cache.is_empty() { other.cache } else { self.cache },
             without_users: self.without_users || other.without_users,
             without_tls: self.without_tls || other.without_tls,
         }
@@ -140,6 +147,16 @@ impl Options {
         let file = String::from_utf8(file).map_err(|error| format!("read {}: {error}", path.display()))?;
         let anonymous = self.anonymous_pull.as_deref().map(Rights::pull).unwrap_or_default();
         Access::users(&file, anonymous).map_err(|error| format!("read {}: {error}", path.display()))
+    }
+
+    /// Copies other registries' repositories, where that is wished. `settings` tell how those are reached.
+    pub(crate) fn copy(&self, served: Served, settings: Settings) -> Result<Served, String> {
+        if self.cache.is_empty() {
+            return Ok(served);
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let cache = Cache::new(Registries::new(settings), runtime, &self.cache);
+        Ok(served.with_cache(cache.map_err(|error| format!("cache: {error}"))?))
     }
 
     /// Reads the certificate, where there is one.

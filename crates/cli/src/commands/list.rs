@@ -147,7 +147,7 @@ fn strings(value: &Value) -> Vec<&str> {
 }
 
 /// The first `length` characters, the last of them an ellipsis if there were more.
-fn shortened(text: &str, length: usize, full: bool) -> String {
+pub(super) fn shortened(text: &str, length: usize, full: bool) -> String {
     if full || text.chars().count() <= length {
         return text.to_owned();
     }

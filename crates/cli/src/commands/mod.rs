@@ -8,6 +8,7 @@ pub(crate) mod image;
 pub(crate) mod list;
 pub(crate) mod node;
 pub(crate) mod registry;
+pub(crate) mod remote;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod spec;

@@ -54,7 +54,7 @@ async fn told(mut values: Values, place: Place) -> Result<Value, Failure> {
 }
 
 /// What is shown to the registry of a name.
-fn shown(name: &Name<'_>) -> Result<Option<String>, Failure> {
+pub(super) fn shown(name: &Name<'_>) -> Result<Option<String>, Failure> {
     Ok(header(&Logins::open(&start::docker_config()?)?.get(name.registry)?))
 }
 

@@ -24,9 +24,17 @@ pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>
         Some("json") => Some(Template::parse("{{json .}}")?),
         Some(text) => Some(Template::parse(text)?),
     };
+    let remote = parsed.is("remote");
+    if remote && kind == "container" {
+        return Err(Failure::new("--remote looks at images: containers are here"));
+    }
     let (mut found, mut failed) = (Vec::new(), None);
     for name in parsed.operands() {
-        match look(client, &kind, &name, parsed.is("size")).await {
+        let looked = match remote {
+            true => super::remote::image(client, &name, parsed.get("platform")).await,
+            false => look(client, &kind, &name, parsed.is("size")).await,
+        };
+        match looked {
             Ok(value) => found.push(value),
             Err(failure) => {
                 printer::note(&failure.message);

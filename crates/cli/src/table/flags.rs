@@ -158,6 +158,8 @@ pub(super) const INSPECT_FORMAT: Group = group(
         flag("format", Some('f'), One("TEMPLATE"), "Show in this form: json, or a Go template"),
         flag("size", Some('s'), Nothing, "Measure sizes too"),
         flag("type", None, One("KIND"), "container or image"),
+        flag("remote", None, Nothing, "Look at an image at its registry, without pulling it"),
+        flag("platform", None, One("OS/ARCH"), "With --remote, the image of this platform"),
     ],
 );
 pub(super) const QUIET: Group = group(
@@ -167,6 +169,8 @@ pub(super) const QUIET: Group = group(
         flag("no-trunc", None, Nothing, "Show everything in full length"),
     ],
 );
+pub(super) const NO_TRUNC: Group =
+    group(FLAGS, &[flag("no-trunc", None, Nothing, "Show everything in full length")]);
 pub(super) const STOP: Group = group(
     FLAGS,
     &[
@@ -205,6 +209,7 @@ pub(super) const REGISTRY: Group = group(
         ),
         flag("tls-cert", None, One("FILE"), "Encrypt with this certificate, in PEM"),
         flag("tls-key", None, One("FILE"), "The certificate's key"),
+        flag("cache", None, Many("REGISTRY"), "Copy what is asked for from this registry, such as docker.io"),
         flag("without-users", None, Nothing, "Let in everybody, also beyond this machine"),
         flag("without-tls", None, Nothing, "Encrypt nothing, also beyond this machine"),
         flag("log-level", Some('l'), One("LEVEL"), "error, warn, info, debug, trace or off [info]"),
@@ -226,6 +231,12 @@ pub(super) const DAEMON_REGISTRY: Group = group(
         ),
         flag("registry-tls-cert", None, One("FILE"), "Encrypt with this certificate, in PEM"),
         flag("registry-tls-key", None, One("FILE"), "The certificate's key"),
+        flag(
+            "registry-cache",
+            None,
+            Many("REGISTRY"),
+            "Copy what is asked for from this registry, such as docker.io",
+        ),
         flag("registry-without-users", None, Nothing, "Let in everybody, also beyond this machine"),
         flag("registry-without-tls", None, Nothing, "Encrypt nothing, also beyond this machine"),
     ],

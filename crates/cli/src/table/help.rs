@@ -10,7 +10,7 @@ const NAME_COLUMNS: usize = 15;
 const FLAG_COLUMNS: usize = 34;
 
 /// Words that head the commands by their long names.
-const FAMILIES: [&str; 4] = ["container", "image", "system", "volume"];
+const FAMILIES: [&str; 5] = ["container", "image", "manifest", "system", "volume"];
 
 /// What `bocage --help` says.
 pub(crate) fn overview() -> String {

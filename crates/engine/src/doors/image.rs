@@ -8,7 +8,8 @@ use model::{ImageId, Phase};
 use plan::merge::Defaults;
 use platform::{
     Answer, CommitRequest, Credentials, Error, EventKind, History, Image, ImageDetail, ImageSource, Images,
-    ImportRequest, Kind, LoadProgress, Loaded, PullProgress, PullRequest, PushProgress, PushRequest, Removed,
+    ImportRequest, Kind, LoadProgress, Loaded, PullProgress, PullRequest, PushProgress, PushRequest,
+    RemoteManifest, Removed, SearchRequest, SearchResult,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -335,6 +336,18 @@ impl Images for Door {
         Box::pin(registry::push(&self.0, request, progress))
     }
 
+    fn remote_manifest(&self, request: PullRequest) -> Answer<'_, RemoteManifest> {
+        Box::pin(registry::remote_manifest(&self.0, request))
+    }
+
+    fn remote_image(&self, request: PullRequest) -> Answer<'_, ImageDetail> {
+        Box::pin(registry::remote_image(&self.0, request))
+    }
+
+    fn search(&self, request: SearchRequest) -> Answer<'_, Vec<SearchResult>> {
+        Box::pin(registry::search(&self.0, request))
+    }
+
     fn login<'a>(&'a self, address: &'a str, credentials: Credentials) -> Answer<'a, String> {
         Box::pin(registry::login(&self.0, address, credentials))
     }
@@ -385,7 +398,7 @@ fn users(shared: &Shared, id: &ImageId) -> Vec<images::ContainerUse> {
     all.map(user).collect()
 }
 
-fn detail(shared: &Shared, found: images::Image) -> ImageDetail {
+pub(super) fn detail(shared: &Shared, found: images::Image) -> ImageDetail {
     let defaults = defaults(&found);
     let config = found.config;
     ImageDetail {

@@ -6,7 +6,8 @@ use crate::Shared;
 use images::Reference;
 use images::registry::{self, Doing, LayerState, Listener, PullStep, PushState, PushStep};
 use platform::{
-    Credentials, Error, Incoming, Kind, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest,
+    Credentials, Error, ImageDetail, Incoming, Kind, Outgoing, PullProgress, PullRequest, PushProgress,
+    PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
 };
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -83,6 +84,71 @@ fn parsed(name: &str) -> Result<Reference, Error> {
     Reference::parse(name).map_err(|error| image_error(&error.into()))
 }
 
+fn platform(text: &str) -> Result<Option<images::Platform>, Error> {
+    let asked_for = (!text.is_empty()).then(|| images::Platform::asked_for(text)).transpose();
+    asked_for.map_err(|error| image_error(&error.into()))
+}
+
+/// A request as the client for registries wants it.
+fn asked(request: PullRequest) -> Result<registry::PullRequest, Error> {
+    Ok(registry::PullRequest {
+        reference: parsed(&request.name)?.with_default_tag(),
+        platform: platform(&request.platform)?,
+        credentials: shown(request.credentials),
+    })
+}
+
+/// What a registry has under a name.
+pub(super) async fn remote_manifest(shared: &Shared, request: PullRequest) -> Result<RemoteManifest, Error> {
+    let request = asked(request)?;
+    let failed = |error: images::Error| image_error(&error);
+    let remote = shared.registries.remote(&request).await.map_err(failed)?;
+    let platforms = shared.registries.remote_platforms(&request, &remote).await.map_err(failed)?;
+    let told = |platform: images::Platform| {
+        let images::Platform { os, architecture, variant } = platform;
+        RemotePlatform { os, architecture, variant }
+    };
+    let part = |part: &images::manifest::Descriptor| RemotePart {
+        digest: part.digest.to_string(),
+        media_type: part.media_type.clone(),
+        size: part.size,
+        platform: part.platform.as_ref().map(|platform| told(platform.platform())),
+    };
+    Ok(RemoteManifest {
+        name: request.reference.familiar(),
+        digest: remote.digest.to_string(),
+        images: remote.images.iter().map(part).collect(),
+        platforms: platforms.into_iter().map(told).collect(),
+        media_type: remote.media_type,
+        text: String::from_utf8_lossy(&remote.text).into_owned(),
+    })
+}
+
+/// What an image says of itself at its registry.
+pub(super) async fn remote_image(shared: &Shared, request: PullRequest) -> Result<ImageDetail, Error> {
+    let image =
+        shared.registries.remote_image(&asked(request)?).await.map_err(|error| image_error(&error))?;
+    Ok(super::image::detail(shared, image))
+}
+
+/// Repositories that fit a word.
+pub(super) async fn search(shared: &Shared, request: SearchRequest) -> Result<Vec<SearchResult>, Error> {
+    let is_registry = |first: &str| first.contains(['.', ':']) || first == "localhost";
+    let (domain, word) = match request.term.split_once('/') {
+        Some((first, word)) if is_registry(first) => (first, word),
+        _ => (registry::HUB, request.term.as_str()),
+    };
+    let found = shared.registries.search(domain, word, request.limit, &shown(request.credentials)).await;
+    let found = found.map_err(|error| image_error(&error.into()))?;
+    let told = |found: registry::Match| SearchResult {
+        name: if domain == registry::HUB { found.name } else { format!("{domain}/{}", found.name) },
+        description: found.description,
+        stars: found.star_count,
+        official: found.is_official,
+    };
+    Ok(found.into_iter().map(told).collect())
+}
+
 /// Pulls an image, or all tags of a repository.
 pub(super) async fn pull(
     shared: &Arc<Shared>,
@@ -93,13 +159,7 @@ pub(super) async fn pull(
     blocking(move || {
         let reference = parsed(&request.name)?;
         let failed = |error: images::Error| image_error(&error);
-        let platform = match request.platform.as_str() {
-            "" => None,
-            text => {
-                let asked_for = images::Platform::asked_for(text);
-                Some(asked_for.map_err(|error| failed(error.into()))?)
-            }
-        };
+        let platform = platform(&request.platform)?;
         let credentials = shown(request.credentials);
         let told = Told(progress);
         let references = if reference.is_name_only() {

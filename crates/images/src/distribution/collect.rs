@@ -28,6 +28,8 @@ pub struct Collected {
     pub blobs: usize,
     /// Uploads that were given up.
     pub uploads: usize,
+    /// Manifests of copied repositories that nobody asked for any more.
+    pub copies: usize,
     /// Repositories in which nothing was left.
     pub repositories: usize,
 }
@@ -43,6 +45,7 @@ impl Registry {
 
     pub(crate) fn collect_at(&self, now: Instant) -> Result<Collected, Refusal> {
         let uploads = self.uploads.give_up_stale(self.clock.now())?;
+        let copies = self.forget_unused(self.clock.now())?;
         let candidates: Vec<Held> = self.images.store.read(|tx| {
             let mut unneeded = Vec::new();
             for (held, _) in tx.list(&LINKS)? {
@@ -61,7 +64,7 @@ impl Registry {
         }
         let repositories = self.forget_empty()?;
         self.announced.forget_old(now);
-        Ok(Collected { blobs, uploads, repositories })
+        Ok(Collected { blobs, uploads, copies, repositories })
     }
 
     /// Asks again, as the world went on since the candidates were found.

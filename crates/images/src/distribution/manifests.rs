@@ -4,8 +4,8 @@ use super::Registry;
 use super::digest::{ContentDigest, ContentHasher};
 use super::names::{Repository, Tag, Target};
 use super::records::{
-    Held, LINKS, MANIFESTS, ManifestRecord, PARTS, PartKey, PartRecord, REFERRERS, REPOSITORIES, ReferrerKey,
-    ReferrerRecord, RepositoryRecord, TAGS, TagKey, tags_of,
+    CACHED, CachedRecord, Held, LINKS, MANIFESTS, ManifestRecord, PARTS, PartKey, PartRecord, REFERRERS,
+    REPOSITORIES, ReferrerKey, ReferrerRecord, RepositoryRecord, TAGS, TagKey, tags_of,
 };
 use super::refusal::Refusal;
 use crate::Error;
@@ -72,6 +72,33 @@ impl Registry {
             Ok(())
         })?;
         Ok(Pushed { digest, subject: came.record.subject })
+    }
+
+    /// Keeps a manifest of another registry in a repository that is a copy, whatever is here of its parts.
+    ///
+    /// # Errors
+    /// When it is none, or its digest is another one.
+    pub(crate) fn keep_copy(
+        &self,
+        repository: &Repository,
+        target: &Target,
+        came_as: &str,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        let came = understand(repository, target, came_as, bytes)?;
+        let (digest, used) = (came.held.digest, self.clock.now());
+        let stage = self.images.home.stage()?;
+        let half = stage.path();
+        write_synced(&half, bytes).map_err(Error::write(&half))?;
+        self.keep(digest, &half, |tx| {
+            came.record(tx)?;
+            tx.put(&CACHED, &came.held, &CachedRecord { used })?;
+            if let Target::Tag(tag) = target {
+                let key = TagKey { repository: repository.clone(), tag: tag.clone() };
+                tx.put(&TAGS, &key, &digest)?;
+            }
+            Ok(())
+        })
     }
 
     /// Finds a manifest.

@@ -10,19 +10,21 @@
 //! - [`Registry`]: blobs, uploads, manifests, tags of repositories; what `http` asks. Every call blocks.
 //! - `records`: the tables, and what keeps content from being removed
 //! - `announced`, `collect`: what may be removed, beside pushes
+//! - `cache`, `upstream`: repositories that are copies of other registries'
 //! - `access`: who may do what
 //! - `http`: requests, refusals and answers
 //!
 //! Invariants:
 //! - Nothing is acknowledged before it is synced, and nothing takes its place whose digest is not verified.
 //! - Content is in its place as long as a table knows it; it is one file, whoever knows it: a repository or an image.
-//! - A manifest has all its parts in its repository: that is verified in the transaction that records it, and whoever
-//!   takes a part away asks in a transaction too.
+//! - A manifest has all its parts in its repository, unless that is a copy: it is verified in the transaction that records it,
+//!   and whoever takes a part away asks in a transaction too.
 //! - What a push was told that it need not send stays long enough for the push to end (see `announced`).
 
 mod access;
 mod announced;
 mod blobs;
+mod cache;
 mod collect;
 mod digest;
 mod http;
@@ -33,8 +35,10 @@ mod records;
 mod refusal;
 mod tls;
 mod uploads;
+mod upstream;
 
 pub use access::{Access, Action, BadUsers, Rights, User, hash_password};
+pub use cache::{BadUpstream, Cache, KEPT};
 pub use collect::Collected;
 pub use digest::{BadContentDigest, ContentDigest};
 pub use http::{Served, serve};

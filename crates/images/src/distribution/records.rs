@@ -7,6 +7,7 @@
 //! | manifests | digest@repository | the repository has this manifest, and which parts that needs |
 //! | parts | digest@repository@manifest | the manifest needs this content, so that it stays |
 //! | tags | repository:tag | the manifest that the tag stands at |
+//! | cached | digest@repository | the manifest is a copy of another registry's, and when somebody last asked for it |
 //! | referrers | repository@subject@digest | the manifest says something of its subject, which need not be there |
 //!
 //! The keys of links and manifests begin with the digest: whether anybody needs some content is asked more often than what
@@ -16,6 +17,7 @@ use super::digest::ContentDigest;
 use super::names::{Repository, Tag};
 use super::refusal::Refusal;
 use crate::Result;
+use base::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -27,6 +29,7 @@ pub(crate) const LINKS: Table<Held, LinkRecord> = Table::new("registry-links");
 pub(crate) const MANIFESTS: Table<Held, ManifestRecord> = Table::new("registry-manifests");
 pub(crate) const PARTS: Table<PartKey, PartRecord> = Table::new("registry-parts");
 pub(crate) const TAGS: Table<TagKey, ContentDigest> = Table::new("registry-tags");
+pub(crate) const CACHED: Table<Held, CachedRecord> = Table::new("registry-cached");
 pub(crate) const REFERRERS: Table<ReferrerKey, ReferrerRecord> = Table::new("registry-referrers");
 
 /// A repository that somebody pushed to.
@@ -51,6 +54,13 @@ pub(crate) struct ManifestRecord {
     pub(crate) subject: Option<ContentDigest>,
     /// The parts that it needs in its repository, each once.
     pub(crate) needs: Vec<ContentDigest>,
+}
+
+/// A manifest of a copied repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CachedRecord {
+    /// When somebody last asked for it, to the hour.
+    pub(crate) used: Time,
 }
 
 /// That a manifest needs something.

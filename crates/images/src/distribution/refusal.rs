@@ -167,6 +167,22 @@ pub enum Refusal {
         /// With what.
         what: String,
     },
+    /// The registry of which this is a copy does not answer, or not so that it can be used.
+    #[error("{upstream}, of which this is a copy, cannot be asked: {why}")]
+    Upstream {
+        /// That registry.
+        upstream: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// Nobody pushes to a copy.
+    #[error("{repository} is a copy of what {upstream} has: push there")]
+    Copy {
+        /// The repository.
+        repository: Repository,
+        /// Where it comes from.
+        upstream: String,
+    },
     /// The machine could not do it.
     #[error("{}", base::Chain(.0))]
     Failed(#[from] Error),
@@ -191,13 +207,13 @@ impl Refusal {
             Refusal::Tag(_) | Refusal::Manifest(_) | Refusal::ManifestType { .. } => "MANIFEST_INVALID",
             Refusal::MissingPart { .. } => "MANIFEST_BLOB_UNKNOWN",
             Refusal::WhoAreYou(_) => "UNAUTHORIZED",
-            Refusal::Denied { .. } => "DENIED",
+            Refusal::Denied { .. } | Refusal::Copy { .. } => "DENIED",
             Refusal::TooManyUploads { .. } => "TOOMANYREQUESTS",
             Refusal::Path(_) | Refusal::Method { .. } | Refusal::BlobInUse { .. } | Refusal::Page(_) => {
                 "UNSUPPORTED"
             }
             // The specification has no code for a registry that fails; Docker's clients know this one.
-            Refusal::Failed(_) => "UNKNOWN",
+            Refusal::Failed(_) | Refusal::Upstream { .. } => "UNKNOWN",
         }
     }
 
@@ -214,7 +230,8 @@ impl Refusal {
             Refusal::TooLarge { .. } | Refusal::Manifest(BadDocument::TooLarge { .. }) => 413,
             Refusal::Stalled(_) => 408,
             Refusal::WhoAreYou(_) => 401,
-            Refusal::Denied { .. } => 403,
+            Refusal::Denied { .. } | Refusal::Copy { .. } => 403,
+            Refusal::Upstream { .. } => 502,
             Refusal::BlobInUse { .. } | Refusal::Method { .. } => 405,
             Refusal::TooManyUploads { .. } => 429,
             Refusal::Failed(Error::Write { source, .. })

@@ -348,6 +348,12 @@ impl Registry {
         self.keep(wanted, &data, |tx| Ok(blobs::link(tx, &held, bytes)?))
     }
 
+    /// Gives a repository a blob that was fetched: a synced file of so many bytes, verified.
+    pub(crate) fn keep_part(&self, held: &Held, bytes: u64, from: &Path) -> Result<(), Refusal> {
+        self.announced.announce(held.clone(), self.clock.instant());
+        self.keep(held.digest, from, |tx| Ok(blobs::link(tx, held, bytes)?))
+    }
+
     /// Puts a synced file in its place, and tells the tables by `record`. All of it or nothing.
     pub(crate) fn keep<T>(
         &self,

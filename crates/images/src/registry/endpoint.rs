@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The registry of names without one, and the machine that answers for it.
-pub(crate) const HUB: &str = "docker.io";
+pub const HUB: &str = "docker.io";
 const HUB_HOST: &str = "registry-1.docker.io";
 /// Other names of it, as they stand in addresses of logins.
 const HUB_NAMES: [&str; 3] = ["index.docker.io", HUB_HOST, HUB];

@@ -76,3 +76,14 @@ pub(crate) async fn small_blob(
         found => Err(RegistryError::Digest { what: what.to_owned(), wanted: descriptor.digest, found }),
     }
 }
+
+/// The digest of a manifest, as the registry tells it without sending it; `None` where it does not.
+pub(crate) async fn digest(session: &Session<'_>, name: &str) -> Result<Option<Digest>> {
+    let mut ask = Ask::new(Method::HEAD, session.url(&format!("manifests/{name}")));
+    for kind in ACCEPTED {
+        ask.headers.push((ACCEPT, HeaderValue::from_static(kind)));
+    }
+    let response = session.ask(&ask).await?;
+    let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+    Ok(told.and_then(|digest| digest.parse().ok()))
+}

@@ -28,10 +28,12 @@ mod credentials;
 mod dial;
 mod endpoint;
 mod error;
-mod fetch;
+pub(crate) mod fetch;
 mod login;
 mod pull;
 mod push;
+mod remote;
+mod search;
 mod session;
 mod tags;
 mod token;
@@ -39,12 +41,19 @@ mod upload;
 mod wait;
 
 pub use credentials::Credentials;
+pub use endpoint::HUB;
 pub use endpoint::{HostSettings, Patience, Proxies, Settings};
 pub use error::{Complaint, Refusal, RegistryError};
 pub use login::LoggedIn;
 pub use pull::{LayerState, PullRequest, PullStep, Pulled};
 pub use push::{PushRequest, PushState, PushStep, Pushed};
+pub use remote::Remote;
+pub use search::Match;
 pub use wait::{Doing, Listener};
+
+pub(crate) use blob::{Download, Halt};
+pub(crate) use session::Session;
+pub(crate) use wait::Unheard;
 
 use challenge::Challenge;
 use dial::{Proxy, Requests};

@@ -105,14 +105,14 @@ pub struct Pulled {
 }
 
 /// What a registry said of an image before any layer was fetched.
-struct Resolved<'r> {
+pub(super) struct Resolved<'r> {
     session: Session<'r>,
     /// The digest of what the name means: an index, or the manifest itself.
-    digest: Digest,
-    fetched: Fetched,
-    manifest: Manifest,
+    pub(super) digest: Digest,
+    pub(super) fetched: Fetched,
+    pub(super) manifest: Manifest,
     config: Vec<u8>,
-    file: ImageFile,
+    pub(super) file: ImageFile,
 }
 
 impl Images {
@@ -232,7 +232,7 @@ fn version(reference: &Reference) -> String {
 }
 
 /// Finds the registry's address that has the image, and fetches everything but its layers.
-async fn resolve<'r>(
+pub(super) async fn resolve<'r>(
     registries: &'r Registries,
     request: &PullRequest,
     listener: &dyn Listener<PullStep>,
@@ -276,7 +276,7 @@ async fn resolve<'r>(
 
 /// Asks one address after the other. One that answers that it has nothing is not asked again in another way, but mirrors
 /// need not have everything.
-async fn first_that_has<'r>(
+pub(super) async fn first_that_has<'r>(
     registries: &'r Registries,
     request: &PullRequest,
 ) -> Result<(Session<'r>, Fetched), RegistryError> {
@@ -321,7 +321,7 @@ fn is_own(domain: &str, host: &str) -> bool {
 }
 
 /// What a registry's refusal of a pull is called.
-fn in_dockers_words(error: RegistryError, reference: &Reference) -> Error {
+pub(super) fn in_dockers_words(error: RegistryError, reference: &Reference) -> Error {
     let Some(refusal) = error.refusal() else { return error.into() };
     if refusal.has("MANIFEST_UNKNOWN") || (refusal.complaints.is_empty() && refusal.status == 404) {
         Error::NoSuchManifest(reference.familiar(), error)

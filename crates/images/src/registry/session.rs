@@ -303,6 +303,28 @@ impl<'r> Session<'r> {
         })
     }
 
+    /// Opens a session at the first address of a registry that answers; mirrors are not asked.
+    ///
+    /// # Errors
+    /// Those of the last address, when none answers.
+    pub(crate) async fn reach(
+        registries: &'r Registries,
+        domain: &str,
+        repository: &str,
+        scopes: Vec<String>,
+        credentials: &Credentials,
+    ) -> Result<Session<'r>> {
+        let mut last = None;
+        for endpoint in Session::endpoints(registries, domain, false) {
+            match Session::open(registries, endpoint, repository, scopes.clone(), credentials).await {
+                Err(error @ RegistryError::Reach { .. }) => last = Some(error),
+                other => return other,
+            }
+        }
+        let (url, source) = (format!("{domain}/{repository}"), "it has no address".into());
+        Err(last.unwrap_or(RegistryError::Address { url, source }))
+    }
+
     /// The addresses at which a registry may be.
     pub(crate) fn endpoints(registries: &Registries, domain: &str, mirrors: bool) -> Vec<Endpoint> {
         let mut found = endpoints(&registries.settings, domain, mirrors);

@@ -31,18 +31,9 @@ impl Registries {
         credentials: &Credentials,
         listener: &impl Listener<Step>,
     ) -> Result<Vec<Reference>> {
-        let mut last = None;
-        for endpoint in Session::endpoints(self, repository.domain(), false) {
-            let scopes = vec![format!("repository:{}:pull", repository.path())];
-            let opened = Session::open(self, endpoint, repository.path(), scopes, credentials);
-            match unless_gone(listener, opened).await {
-                Ok(session) => return listed(&session, repository, listener).await,
-                Err(error @ RegistryError::Reach { .. }) => last = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let (url, source) = (repository.full_name(), "it has no address".into());
-        Err(last.unwrap_or(RegistryError::Address { url, source }).into())
+        let scopes = vec![format!("repository:{}:pull", repository.path())];
+        let reached = Session::reach(self, repository.domain(), repository.path(), scopes, credentials);
+        listed(&unless_gone(listener, reached).await?, repository, listener).await
     }
 }
 
@@ -81,7 +72,7 @@ async fn listed<Step>(
 }
 
 /// Where the next page is (RFC 8288): `</v2/x/tags/list?last=b>; rel="next"`.
-fn next_page(link: &str) -> Option<&str> {
+pub(super) fn next_page(link: &str) -> Option<&str> {
     let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     rest.contains("next").then_some(address)
 }

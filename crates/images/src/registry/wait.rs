@@ -28,3 +28,16 @@ pub(crate) async fn unless_gone<T, Step, L: Listener<Step> + ?Sized>(
         done = work => done,
     }
 }
+
+/// Nobody listens, and nobody goes: who asks drops the question, or sees it through.
+pub(crate) struct Unheard;
+
+impl<Step> Listener<Step> for Unheard {
+    fn tell(&self, _: Step) -> Doing<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn gone(&self) -> Doing<'_> {
+        Box::pin(std::future::pending())
+    }
+}

@@ -19,7 +19,7 @@ use images::registry::{
     Settings,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -76,6 +76,8 @@ pub struct State {
     pub faults: Faults,
     pub door: Door,
     pub page: usize,
+    /// What it answers to a search in the older way, if it knows that.
+    pub found: Option<Value>,
     tokens: u32,
 }
 
@@ -100,6 +102,7 @@ impl Registry {
             faults: Faults::default(),
             door: Door::Open,
             page: 100,
+            found: None,
             tokens: 0,
         };
         let (state, silence) = (Arc::new(Mutex::new(state)), Arc::new(Notify::new()));
@@ -281,6 +284,9 @@ async fn answer(
         silence.notify_one();
         std::future::pending::<()>().await;
     }
+    if let Some(found) = state.lock().unwrap().found.as_ref().filter(|_| path == "/v1/search") {
+        return reply(200, found.to_string());
+    }
     let Some(rest) = path.strip_prefix("/v2/") else { return error(404, "NOT_FOUND") };
     if rest.is_empty() {
         return reply(200, "{}");
@@ -323,6 +329,9 @@ fn token(state: &mut State, query: &str, authorization: Option<&str>) -> Respons
 }
 
 fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Response<Body> {
+    if rest == "_catalog" {
+        return catalog(state, query);
+    }
     if let Some(repository) = rest.strip_suffix("/tags/list") {
         return tags(state, repository, query);
     }
@@ -382,6 +391,20 @@ fn broken(mut bytes: Vec<u8>, at: usize) -> Body {
         }
     });
     StreamBody::new(pieces).boxed_unsync()
+}
+
+fn catalog(state: &State, query: &str) -> Response<Body> {
+    let last = query.split_once("last=").map_or("", |(_, last)| last);
+    let names: BTreeSet<&String> = state.manifests.keys().map(|(repository, _)| repository).collect();
+    let rest: Vec<_> = names.into_iter().filter(|name| name.as_str() > last).collect();
+    let page: Vec<_> = rest.iter().take(state.page).collect();
+    let response = reply(200, json!({ "repositories": page }).to_string());
+    match page.last() {
+        Some(end) if page.len() < rest.len() => {
+            with(response, "link", &format!("</v2/_catalog?last={end}>; rel=\"next\""))
+        }
+        _ => response,
+    }
 }
 
 fn tags(state: &State, repository: &str, query: &str) -> Response<Body> {

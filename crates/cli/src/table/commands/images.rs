@@ -1,7 +1,7 @@
 //! Images and their registries.
 
 use super::super::Takes::{Many, Nothing, One};
-use super::super::flags::{FILTER, FLAGS, FORMAT, PRUNE, QUIET, flag, group};
+use super::super::flags::{FILTER, FLAGS, FORMAT, NO_TRUNC, PRUNE, QUIET, flag, group};
 use super::super::{Entry, Operands};
 use super::IMAGES;
 
@@ -200,5 +200,27 @@ pub(super) const COMMANDS: &[Entry] = &[
         Operands::None,
         &[group(FLAGS, &[flag("all", Some('a'), Nothing, "Also those that have a name")]), PRUNE],
         &["bocage image prune -af --filter until=240h"]
+    ),
+    entry!(
+        "search",
+        &[],
+        IMAGES,
+        "Look for images at a registry",
+        Operands::These(&["WORD"]),
+        &[
+            group(FLAGS, &[flag("limit", None, One("NUMBER"), "Results at most, 25 where nothing is said")]),
+            FILTER,
+            FORMAT,
+            NO_TRUNC
+        ],
+        &["bocage search nginx", "bocage search registry.example:5000/team"]
+    ),
+    entry!(
+        "manifest inspect",
+        &[],
+        IMAGES,
+        "Show the manifest or index of an image at its registry",
+        Operands::These(&["NAME[:TAG|@DIGEST]"]),
+        &[group(FLAGS, &[flag("verbose", Some('v'), Nothing, "Its digest and platforms beside it")])]
     ),
 ];

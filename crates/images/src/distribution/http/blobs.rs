@@ -4,6 +4,7 @@ use super::body::Body;
 use super::range::{Wanted, wanted};
 use super::{Answer, Call, empty, set};
 use crate::Error;
+use crate::distribution::cache::Brought;
 use crate::distribution::{ContentDigest, Refusal, Repository};
 use hyper::{Response, StatusCode};
 use std::io::{Seek, SeekFrom};
@@ -15,6 +16,11 @@ pub(super) fn location(repository: &Repository, digest: &ContentDigest) -> Strin
 
 pub(super) async fn head(call: &mut Call<'_>) -> Answer {
     let (repository, digest) = (call.repository()?, call.parameter.parse()?);
+    if let Brought::Coming(coming) = call.bring_blob(digest).await? {
+        let mut response = described(StatusCode::OK, &digest);
+        set(response.headers_mut(), "content-length", &coming.bytes.to_string());
+        return Ok(response);
+    }
     let blob = call.blocking(move |registry| registry.blob(&repository, digest)).await?;
     let mut response = described(StatusCode::OK, &digest);
     set(response.headers_mut(), "content-length", &blob.bytes.to_string());
@@ -24,6 +30,16 @@ pub(super) async fn head(call: &mut Call<'_>) -> Answer {
 pub(super) async fn get(call: &mut Call<'_>) -> Answer {
     let (repository, digest) = (call.repository()?, call.parameter.parse()?);
     let range = call.header("range").map(str::to_owned);
+    if let Brought::Coming(coming) = call.bring_blob(digest).await? {
+        // Who wants a part waits until all is here; so does who comes when it is just taking its place.
+        let reader = if range.is_none() { coming.reader().ok() } else { None };
+        if let Some(reader) = reader {
+            let mut response = described(StatusCode::OK, &digest);
+            *response.body_mut() = Body::reader(reader, coming.bytes);
+            return Ok(response);
+        }
+        coming.ended().await;
+    }
     let (blob, part, bytes) = call
         .blocking(move |registry| {
             let mut blob = registry.blob(&repository, digest)?;

@@ -11,14 +11,17 @@ use tokio::task::JoinHandle;
 /// Bytes that are read from a file at a time.
 const PIECE_BYTES: u64 = 512 << 10;
 
+/// What is read from, on threads that may block.
+type Source = Box<dyn Read + Send>;
+
 /// The body of an answer.
 pub(super) enum Body {
     /// All of it, once.
     Whole(Option<Bytes>),
-    /// A file from where it stands.
-    File {
+    /// A file from where it stands, or something like one.
+    Read {
         /// What reads the next piece.
-        reading: Option<JoinHandle<(File, io::Result<Bytes>)>>,
+        reading: Option<JoinHandle<(Source, io::Result<Bytes>)>>,
         /// Bytes that were not given out yet.
         left: u64,
     },
@@ -37,15 +40,20 @@ impl Body {
 
     /// So many bytes of a file, from where it stands.
     pub(super) fn file(file: File, bytes: u64) -> Body {
-        Body::File { reading: (bytes > 0).then(|| read_piece(file, bytes)), left: bytes }
+        Body::reader(file, bytes)
+    }
+
+    /// So many bytes of what can be read.
+    pub(super) fn reader(source: impl Read + Send + 'static, bytes: u64) -> Body {
+        Body::Read { reading: (bytes > 0).then(|| read_piece(Box::new(source), bytes)), left: bytes }
     }
 }
 
-fn read_piece(mut file: File, left: u64) -> JoinHandle<(File, io::Result<Bytes>)> {
+fn read_piece(mut source: Source, left: u64) -> JoinHandle<(Source, io::Result<Bytes>)> {
     tokio::task::spawn_blocking(move || {
         let mut piece = vec![0; left.min(PIECE_BYTES) as usize];
-        let read = file.read_exact(&mut piece).map(|()| piece.into());
-        (file, read)
+        let read = source.read_exact(&mut piece).map(|()| piece.into());
+        (source, read)
     })
 }
 
@@ -59,14 +67,14 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Body::File { reading, left } => {
+            Body::Read { reading, left } => {
                 let Some(handle) = reading else { return Poll::Ready(None) };
-                let (file, piece) = ready!(Pin::new(handle).poll(context)).map_err(io::Error::other)?;
+                let (source, piece) = ready!(Pin::new(handle).poll(context)).map_err(io::Error::other)?;
                 *reading = None;
                 let piece = piece?;
                 *left = left.saturating_sub(piece.len() as u64);
                 if *left > 0 {
-                    *reading = Some(read_piece(file, *left));
+                    *reading = Some(read_piece(source, *left));
                 }
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
@@ -76,14 +84,14 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
-            Body::File { left, .. } => *left == 0,
+            Body::Read { left, .. } => *left == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
             Body::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len) as u64,
-            Body::File { left, .. } => *left,
+            Body::Read { left, .. } => *left,
         })
     }
 }

@@ -17,6 +17,7 @@ const TAGS_MAX: usize = 100;
 
 pub(super) async fn head(call: &mut Call<'_>) -> Answer {
     let (repository, target) = (call.repository()?, call.parameter.parse::<Target>()?);
+    call.bring_manifest(&target).await?;
     let found = call.blocking(move |registry| registry.find_manifest(&repository, &target)).await?;
     let mut response = described(&found);
     set(response.headers_mut(), "content-length", &found.bytes.to_string());
@@ -25,6 +26,7 @@ pub(super) async fn head(call: &mut Call<'_>) -> Answer {
 
 pub(super) async fn get(call: &mut Call<'_>) -> Answer {
     let (repository, target) = (call.repository()?, call.parameter.parse::<Target>()?);
+    call.bring_manifest(&target).await?;
     let (found, bytes) = call.blocking(move |registry| registry.manifest(&repository, &target)).await?;
     let mut response = described(&found);
     *response.body_mut() = Body::whole(bytes.into());

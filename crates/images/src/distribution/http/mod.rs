@@ -19,8 +19,9 @@ mod table;
 mod uploads;
 mod who;
 
-use super::access::{Access, User};
-use super::{Refusal, Registry, Repository};
+use super::access::{Access, Action, User};
+use super::cache::{Brought, Cache, Copied};
+use super::{ContentDigest, Refusal, Registry, Repository, Target};
 use base::Clock;
 use body::Body;
 use bytes::Bytes;
@@ -72,6 +73,8 @@ pub struct Served {
     /// Passwords that are being verified; more wait.
     verifying: Semaphore,
     clock: Clock,
+    /// Other registries' repositories, where there are copies.
+    cache: Option<Arc<Cache>>,
     /// How connections are encrypted; `None` leaves them plain.
     tls: Option<TlsAcceptor>,
 }
@@ -80,7 +83,7 @@ impl Served {
     /// A registry for those who have access.
     pub fn new(registry: Arc<Registry>, access: Access, clock: Clock) -> Served {
         let verifying = Semaphore::new(VERIFYING_MAX);
-        Served { registry, access: Mutex::new(Arc::new(access)), verifying, clock, tls: None }
+        Served { registry, access: Mutex::new(Arc::new(access)), verifying, clock, cache: None, tls: None }
     }
 
     /// The same with encrypted connections.
@@ -88,6 +91,23 @@ impl Served {
     pub fn with_tls(mut self, config: Arc<ServerConfig>) -> Served {
         self.tls = Some(TlsAcceptor::from(config));
         self
+    }
+
+    /// The same with copies of other registries' repositories.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Cache) -> Served {
+        self.cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// Whose copy a repository is, of which something is to be done.
+    async fn copied(&self, repository: &Repository, query: &Query) -> Result<Option<Copied>, Refusal> {
+        let Some(cache) = self.cache.clone() else { return Ok(None) };
+        let (asked, ns) = (repository.clone(), query.all("ns").next().map(str::to_owned));
+        blocking(&self.registry, move |registry| {
+            Ok(cache.copied(&asked, ns.as_deref(), || registry.has_repository(&asked)))
+        })
+        .await
     }
 
     /// Lets others in, from the next request on.
@@ -168,7 +188,7 @@ async fn collect_now_and_then(registry: Arc<Registry>) {
 }
 
 /// Runs what may block on a thread for that.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     registry: &Arc<Registry>,
     work: impl FnOnce(&Registry) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -222,15 +242,29 @@ async fn dispatch(
     access: &Arc<Access>,
 ) -> Answer {
     let user = who::asks(parts, served, access).await?;
-    let Routed { operation, repository, parameter } = route(&parts.method, parts.uri.path())?;
+    let Routed { operation, mut repository, parameter } = route(&parts.method, parts.uri.path())?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let mut copied = None;
+    if let (Some(name), Some(action)) = (&repository, operation.action) {
+        copied = served
+            .copied(name, &query)
+            .await?
+            .filter(|copied| action != Action::Push || copied.here == *name);
+    }
+    if let Some(copied) = &copied {
+        repository = Some(copied.here.clone());
+    }
     who::may(&user, access, operation, repository.as_ref())?;
+    if let (Some(Action::Push), Some(Copied { here, domain, .. })) = (operation.action, &copied) {
+        return Err(Refusal::Copy { repository: here.clone(), upstream: domain.clone() });
+    }
     let mut call = Call {
         served: Arc::clone(served),
         access: Arc::clone(access),
         user,
         is_head: parts.method == Method::HEAD,
         repository,
+        copied,
         parameter,
         query,
         headers: &parts.headers,
@@ -301,6 +335,8 @@ struct Call<'c> {
     user: User,
     is_head: bool,
     repository: Option<Repository>,
+    /// Whose copy it is.
+    copied: Option<Copied>,
     /// What stands at the end of the path.
     parameter: String,
     query: Query,
@@ -312,6 +348,22 @@ impl Call<'_> {
     /// The repository that the path names.
     fn repository(&self) -> Result<Repository, Refusal> {
         self.repository.clone().ok_or_else(|| Refusal::Path("/v2/".to_owned()))
+    }
+
+    /// Sees that a manifest of a copied repository is here.
+    async fn bring_manifest(&self, target: &Target) -> Result<(), Refusal> {
+        match (&self.served.cache, &self.copied) {
+            (Some(cache), Some(copied)) => cache.manifest(&self.served.registry, copied, target).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees that a blob of a copied repository is here, or comes.
+    async fn bring_blob(&self, digest: ContentDigest) -> Result<Brought, Refusal> {
+        match (&self.served.cache, &self.copied) {
+            (Some(cache), Some(copied)) => cache.blob(&self.served.registry, copied, digest).await,
+            _ => Ok(Brought::Here),
+        }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
