@@ -30,7 +30,9 @@ pub use node::{
     AttachRequest, ExecRequest, ExecState, LogLine, LogRequest, LogStream, NetworkFigures, Node,
     ProcessTable, Stats, Stream, Streams, TIMED_LABEL, ThrottledCpu, Timing,
 };
-pub use registry::{Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest};
+pub use registry::{
+    Compression, Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest,
+};
 pub use system::{Bridge, System, SystemInfo};
 
 use std::pin::Pin;

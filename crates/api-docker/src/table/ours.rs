@@ -1,7 +1,7 @@
 //! Endpoints that Docker does not have.
 
 use super::{Operation, done, operation};
-use crate::handle::system;
+use crate::handle::{registry, system};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation("DaemonStatus", "GET", "/bocage/v1/daemon", |call| Box::pin(system::daemon_status(call)), &[]),
@@ -18,6 +18,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "/bocage/v1/containers/{id}/timings",
         |call| Box::pin(system::timings(call)),
         &[],
+    ),
+    operation(
+        "ImagePushAs",
+        "POST",
+        "/bocage/v1/images/{name*}/push",
+        |call| Box::pin(registry::push(call)),
+        &[done("tag"), done("compression"), done("X-Registry-Auth")],
     ),
     operation("DemoImage", "POST", "/bocage/v1/demo-image", |call| Box::pin(system::demo_image(call)), &[]),
 ];

@@ -43,7 +43,7 @@ pub use endpoint::{HostSettings, Patience, Proxies, Settings};
 pub use error::{Complaint, Refusal, RegistryError};
 pub use login::LoggedIn;
 pub use pull::{LayerState, PullRequest, PullStep, Pulled};
-pub use push::{PushRequest, PushState, PushStep, Pushed};
+pub use push::{Compression, PushRequest, PushState, PushStep, Pushed};
 pub use wait::{Doing, Listener};
 
 use challenge::Challenge;

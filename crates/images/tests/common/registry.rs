@@ -222,7 +222,7 @@ pub fn pull_of(reference: Reference) -> PullRequest {
 }
 
 pub fn push_of(reference: Reference) -> PushRequest {
-    PushRequest { reference, credentials: Credentials::default() }
+    PushRequest { reference, credentials: Credentials::default(), compression: None }
 }
 
 pub type PullEar = Ear<PullStep>;
