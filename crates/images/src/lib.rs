@@ -87,6 +87,8 @@ pub struct Images {
     /// The kernel's name of this boot.
     boot: String,
     pins: Arc<Mutex<Pins>>,
+    /// Pulls that are under way.
+    pulls: registry::Together,
 }
 
 impl Images {
@@ -99,7 +101,14 @@ impl Images {
     }
 
     fn open_in_boot(root: &Path, store: Arc<Store>, clock: Clock, boot: String) -> Result<Images> {
-        let images = Images { home: Home::open(root)?, store, clock, boot, pins: Arc::default() };
+        let images = Images {
+            home: Home::open(root)?,
+            store,
+            clock,
+            boot,
+            pins: Arc::default(),
+            pulls: registry::Together::default(),
+        };
         let stage = images.home.stage()?;
         images.recover(&stage)?;
         images.sweep(&stage)?;

@@ -34,6 +34,7 @@ mod pull;
 mod push;
 mod session;
 mod tags;
+mod together;
 mod token;
 mod upload;
 mod wait;
@@ -45,6 +46,8 @@ pub use login::LoggedIn;
 pub use pull::{LayerState, PullRequest, PullStep, Pulled};
 pub use push::{Compression, PushRequest, PushState, PushStep, Pushed};
 pub use wait::{Doing, Listener};
+
+pub(crate) use together::Together;
 
 use challenge::Challenge;
 use dial::{Proxy, Requests};

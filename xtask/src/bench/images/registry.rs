@@ -71,6 +71,12 @@ impl Registry {
             }
         };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+        // Variables that begin so are settings of docker-registry.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REGISTRY_"))
+        {
+            command.env_remove(name);
+        }
         let child = command.spawn().with_context(|| format!("{kind} cannot be started"))?;
         let registry = Registry { child, folder, port };
         until(START_TIMEOUT, || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?))
