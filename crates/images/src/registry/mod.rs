@@ -32,6 +32,7 @@ mod fetch;
 mod login;
 mod pull;
 mod push;
+mod ranges;
 mod session;
 mod tags;
 mod together;
@@ -47,6 +48,7 @@ pub use pull::{LayerState, PullRequest, PullStep, Pulled};
 pub use push::{Compression, PushRequest, PushState, PushStep, Pushed};
 pub use wait::{Doing, Listener};
 
+pub use ranges::Parts;
 pub(crate) use together::Together;
 
 use challenge::Challenge;

@@ -29,6 +29,7 @@ use crate::{Error, Images, Platform, Reference, Result};
 use model::{Digest, ImageId};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use tokio::runtime::Handle;
 
 /// Layers of one image that are downloaded at the same time.
@@ -255,7 +256,8 @@ fn downloaded(
     queue: VecDeque<&Descriptor>,
 ) -> Result<BTreeMap<Digest, StagedLayer>> {
     let (_, layers) = with_intake(stage, progress, |intake| {
-        let downloads = Downloads { session, runtime, intake, progress, halt: Halt::new() };
+        let (halt, coming) = (Halt::new(), AtomicUsize::new(0));
+        let downloads = Downloads { session, runtime, intake, progress, halt, coming: &coming };
         downloads.all(queue)
     })?;
     Ok(layers.into_values().map(|layer| (layer.blob, layer)).collect())
@@ -394,6 +396,8 @@ struct Downloads<'a> {
     intake: &'a Intake<'a>,
     progress: &'a Progress<'a>,
     halt: Halt,
+    /// How many layers come at this time.
+    coming: &'a AtomicUsize,
 }
 
 impl Downloads<'_> {
@@ -437,7 +441,8 @@ impl Downloads<'_> {
         let ticket = self.intake.ticket()?;
         self.progress.begin(ticket, layer);
         let listener = self.progress.listener;
-        let mut download = Download::new(self.session, self.runtime, listener, &self.halt, layer);
+        let mut download =
+            Download::new(self.session, self.runtime, listener, &self.halt, self.coming, layer);
         let what = format!("layer {}", layer.digest.short());
         let mut head = vec![0; HEAD_BYTES];
         let mut length = 0;
