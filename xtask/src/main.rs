@@ -11,6 +11,7 @@
 //! | `broken` | takes each protection away and expects a test to fail ([`broken`]) |
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
+//! | `bench images` | what an image costs on its way, beside Docker, Podman and skopeo ([`bench`]) |
 //! | `suite distribution` | the distribution specification's own tests, against our registry ([`suite`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
 //! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 13] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -55,6 +56,7 @@ const COMMANDS: [(&str, &str); 12] = [
     ("broken", "take each protection away in a copy of the sources and expect a test to fail"),
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
+    ("bench images", "measure load, save, pull and push, beside Docker, Podman and skopeo"),
     ("suite distribution", "run the distribution specification's own tests against our registry"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
     ("vm-test", "boot one with control groups v2 alone and run tests there"),

@@ -11,7 +11,7 @@ use crate::{lock, log};
 use api_docker::Listener;
 use base::Clock;
 use engine::{Config, Engine, Roots};
-use images::registry::{Patience, Proxies, Settings};
+use images::registry::{Proxies, Settings};
 use model::container::Userns;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -187,7 +187,7 @@ pub(crate) fn registries(config: &crate::config::Config) -> Settings {
         certificates: config.certificates.clone(),
         proxies,
         user_agent: concat!("bocage/", env!("CARGO_PKG_VERSION")).to_owned(),
-        patience: Patience::default(),
+        ..Settings::default()
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 /// The version of the API that is spoken.
 const VERSION: &str = "v1.51";
 /// Bytes of one piece of a body that is sent.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

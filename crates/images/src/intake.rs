@@ -17,7 +17,7 @@ use crate::{Error, Result};
 use model::Digest;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -31,6 +31,9 @@ const WORKER_STACK_BYTES: usize = 256 << 10;
 const LAYERS_MAX: usize = 4096;
 /// Bytes that are read at a time.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+
+/// Bytes of a plain archive that are looked at from one read to the next.
+const UNPACK_BYTES: usize = 128 << 10;
 
 /// A layer on its way, by the order in which it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -261,16 +264,21 @@ impl Read for Watched<'_> {
     }
 }
 
+/// Headers are small: they are not read one by one.
+fn buffered<R: Read>(archive: R) -> BufReader<R> {
+    BufReader::with_capacity(UNPACK_BYTES, archive)
+}
+
 fn unpack_job(job: Job, watch: &dyn Watch) -> Result<Unpacked> {
     let blob = job.archive.file().map_err(Error::ReadArchive)?;
     let watched = Watched { archive: job.archive, bytes: 0, ticket: job.ticket, watch };
     let archive = plain(job.packing, watched).map_err(Error::ReadArchive)?;
     let unpacked = if job.packing == Packing::Plain {
         // The blob's own digest is the layer's.
-        Unpacked { diff_id: None, bytes: unpack(archive, &job.directory)? }
+        Unpacked { diff_id: None, bytes: unpack(buffered(archive), &job.directory)? }
     } else {
         let mut hashing = Hashing::new(archive);
-        let bytes = unpack(&mut hashing, &job.directory)?;
+        let bytes = unpack(buffered(&mut hashing), &job.directory)?;
         Unpacked { diff_id: Some(hashing.finish()), bytes }
     };
     // All of it is read, and so all of it is written: from the blob, whatever the loss of power takes can be made again.

@@ -31,6 +31,7 @@ mod contents;
 pub mod distribution;
 mod error;
 mod find;
+mod gzip;
 mod hash;
 mod home;
 mod import;
@@ -39,6 +40,7 @@ mod load;
 pub mod manifest;
 mod pack;
 mod packing;
+mod pieces;
 mod place;
 mod platform;
 mod records;
@@ -92,6 +94,8 @@ pub struct Images {
     pins: Arc<Mutex<Pins>>,
     /// Bytes of layers on the disk, by the names of their directories.
     measured: Mutex<HashMap<String, u64>>,
+    /// Pulls that are under way.
+    pulls: registry::Together,
 }
 
 impl Images {
@@ -111,6 +115,7 @@ impl Images {
             boot,
             pins: Arc::default(),
             measured: Mutex::default(),
+            pulls: registry::Together::default(),
         };
         let stage = images.home.stage()?;
         images.recover(&stage)?;

@@ -1,5 +1,6 @@
 //! Tells how a stream is compressed by its first bytes, and unpacks it.
 
+use crate::pieces::{PiecePacker, pack_all};
 use crate::records::Packing;
 use crate::tarball::{self, BLOCK_BYTES};
 use crate::{Error, Result};
@@ -41,30 +42,32 @@ pub(crate) fn plain<'a>(packing: Packing, packed: impl Read + 'a) -> io::Result<
     })
 }
 
-/// How hard gzip tries: most of what it can do, at several times the speed of all of it.
-const GZIP_LEVEL: u32 = 3;
+/// How hard zstd tries: as hard as it does by itself.
+const ZSTD_LEVEL: i32 = 3;
+/// Bytes of a piece that zstd packs by itself.
+const ZSTD_PIECE_BYTES: usize = 4 << 20;
 
-/// Packs with gzip. The same bytes always become the same bytes: nothing of time or place is in them.
-pub(crate) struct GzipWriter<W: Write>(flate2::write::GzEncoder<W>);
-
-impl<W: Write> GzipWriter<W> {
-    pub(crate) fn new(out: W) -> GzipWriter<W> {
-        GzipWriter(flate2::GzBuilder::new().mtime(0).write(out, flate2::Compression::new(GZIP_LEVEL)))
-    }
-
-    /// Ends the stream and gives back where it went.
-    pub(crate) fn finish(self) -> io::Result<W> {
-        self.0.finish()
+/// Packs all of `input`. The same bytes always become the same bytes.
+pub(crate) fn pack_as(packing: Packing, input: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+    match packing {
+        Packing::Plain => io::copy(input, out).map(drop),
+        Packing::Gzip => crate::gzip::pack(input, out),
+        Packing::Zstd => {
+            let frames = || Ok(Frames(zstd::bulk::Compressor::new(ZSTD_LEVEL)?));
+            pack_all(input, ZSTD_PIECE_BYTES, frames, |bytes, ()| out.write_all(bytes))
+        }
     }
 }
 
-impl<W: Write> Write for GzipWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
+/// Packs each piece as a frame of its own: readers read frames on and on (RFC 8878, 3).
+struct Frames(zstd::bulk::Compressor<'static>);
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+impl PiecePacker for Frames {
+    type Note = ();
+
+    fn pack(&mut self, _before: &[u8], piece: &[u8], packed: &mut Vec<u8>) -> io::Result<()> {
+        *packed = self.0.compress(piece)?;
+        Ok(())
     }
 }
 

@@ -16,6 +16,17 @@ pub(crate) const NAMES: Table<Reference, Digest> = Table::new("names");
 pub(crate) const MANIFESTS: Table<Digest, ManifestRecord> = Table::new("image-manifests");
 /// What plain layers become when they are packed for a registry, by the digest of the plain archive.
 pub(crate) const PACKED: Table<Digest, PackedRecord> = Table::new("packed-layers");
+/// The same for zstd.
+pub(crate) const PACKED_ZSTD: Table<Digest, PackedRecord> = Table::new("packed-layers-zstd");
+
+/// The table of plain layers packed so; none for those that stay plain.
+pub(crate) fn packed_table(packing: Packing) -> Option<&'static Table<Digest, PackedRecord>> {
+    match packing {
+        Packing::Plain => None,
+        Packing::Gzip => Some(&PACKED),
+        Packing::Zstd => Some(&PACKED_ZSTD),
+    }
+}
 
 /// How a layer's archive is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use crate::distribution::{self, ContentDigest};
 use crate::find::{find, names_of};
 use crate::hash::chain_ids;
 use crate::home::Stage;
-use crate::records::{IMAGES, ImageRecord, LAYERS, LayerRecord, MANIFESTS, NAMES, PACKED};
+use crate::records::{IMAGES, ImageRecord, LAYERS, LayerRecord, MANIFESTS, NAMES, PACKED, PACKED_ZSTD};
 use crate::{Conflict, Error, Images, Reference, Result};
 use model::{Digest, ImageId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -413,6 +413,7 @@ fn unreached(tx: &mut WriteTx<'_>, of: Option<&[Digest]>) -> Result<Vec<LayerRec
         if !reached.contains(&diff_id) && of.is_none_or(|of| of.contains(&diff_id)) {
             tx.remove(&LAYERS, &diff_id);
             tx.remove(&PACKED, &diff_id);
+            tx.remove(&PACKED_ZSTD, &diff_id);
             gone.push(layer);
         }
     }

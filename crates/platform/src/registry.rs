@@ -83,6 +83,19 @@ pub struct PushRequest {
     pub name: String,
     /// Who asks.
     pub credentials: Credentials,
+    /// How layers go out that came plain; none for what the engine thinks best.
+    pub compression: Option<Compression>,
+}
+
+/// How layers go out that came plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// With gzip.
+    Gzip,
+    /// With zstd.
+    Zstd,
+    /// As they are.
+    None,
 }
 
 /// How far a layer is on its way out.

@@ -47,7 +47,7 @@ enum Whose {
 }
 
 /// An engine that was started for the benchmark, and ends with this value: its process and folder.
-struct Service {
+pub(super) struct Service {
     child: Child,
     folder: PathBuf,
     /// The name of its groups beneath each hierarchy's root, where they have one of their own.
@@ -56,7 +56,7 @@ struct Service {
 
 impl Service {
     /// Starts what a folder and the socket in it are made into, and waits until it answers.
-    fn start(
+    pub(super) fn start(
         name: &str,
         groups: Option<String>,
         command: impl FnOnce(&Path, &Path) -> Result<Command>,
@@ -70,8 +70,14 @@ impl Service {
         Ok(service)
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.folder.join(SOCKET)
+    }
+}
+
+impl Service {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -125,7 +131,7 @@ fn docker() -> Result<Option<Engine>> {
     }
     let groups = format!("bocage-bench-docker-{}", std::process::id());
     let service = Service::start("docker", Some(groups.clone()), |folder, socket| {
-        docker::command(folder, socket, &groups)
+        docker::command(folder, socket, &groups, docker::Network::Own)
     })?;
     let socket = service.socket();
     let client = docker::client(&socket).unwrap_or_default();

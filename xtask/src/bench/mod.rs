@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bench start` | create, start, wait and delete through the API; memory; syncs ([`start`]) |
 //! | `bench runtime` | the same and everything around it: bundles, exec, many at a time, a thousand ([`runtime`]) |
+//! | `bench images` | load, save, pull and push of a large image ([`self::images`]) |
 //!
 //! Whatever is compared takes turns, one round each, so that whatever else the machine does falls on all of them alike.
 //!
@@ -13,6 +14,7 @@ mod docker;
 mod engine;
 mod facts;
 mod groups;
+mod images;
 mod line;
 mod memory;
 mod numbers;
@@ -22,13 +24,13 @@ mod start;
 
 use anyhow::{Result, bail};
 
-use crate::{images, product, shell};
+use crate::{product, shell};
 
 /// Builds as the user, then measures as root.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     check(words)?;
     product::build()?;
-    images::ensure()?;
+    crate::images::ensure()?;
     let all: Vec<&str> = ["bench"].iter().chain(words).copied().collect();
     shell::as_root(&all, || as_root(words))
 }
@@ -38,7 +40,8 @@ fn check(words: &[&str]) -> Result<()> {
     match words {
         ["start", rest @ ..] => start::check(rest),
         ["runtime", rest @ ..] => runtime::check(rest),
-        _ => bail!("`bench` takes `start` or `runtime`"),
+        ["images", rest @ ..] => images::check(rest),
+        _ => bail!("`bench` takes `start`, `runtime` or `images`"),
     }
 }
 
@@ -47,7 +50,8 @@ pub(crate) fn as_root(words: &[&str]) -> Result<()> {
     match words {
         ["start", rest @ ..] => start::run(rest),
         ["runtime", rest @ ..] => runtime::run(rest),
-        _ => bail!("`bench` takes `start` or `runtime`"),
+        ["images", rest @ ..] => images::run(rest),
+        _ => bail!("`bench` takes `start`, `runtime` or `images`"),
     }
 }
 

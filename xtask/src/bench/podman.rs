@@ -18,6 +18,16 @@ const LIMIT_MAX: u64 = 8192;
 const SCRIPT: &str = "test -z \"$0\" || umount \"$0\"; mkdir -p /var/lib/cni && mount -t tmpfs tmpfs /var/lib/cni && \
     mount -t tmpfs tmpfs /run && exec \"$@\"";
 
+/// Its command line without a service: each command in mounts of its own, on the machine's network.
+pub(super) fn alone(folder: &Path) -> Result<Vec<String>> {
+    let settings = folder.join("containers.conf");
+    std::fs::write(&settings, limits())
+        .with_context(|| format!("{} cannot be written", settings.display()))?;
+    let mut all = ["unshare", "--mount", "--", "sh", "-c", SCRIPT, ""].map(str::to_owned).to_vec();
+    all.extend(words(folder));
+    Ok(all)
+}
+
 /// The command line of its service, whose API is at a socket.
 pub(super) fn service(folder: &Path, socket: &Path) -> Result<Command> {
     let settings = folder.join("containers.conf");

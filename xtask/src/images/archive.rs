@@ -42,7 +42,7 @@ fn config(recipe: &Recipe, layers: &[Layer]) -> Result<Value> {
     let command =
         json!({ "created": now, "created_by": format!("CMD {}", recipe.config["Cmd"]), "empty_layer": true });
     let mut history = vec![base];
-    history.extend((layers.len() > 1).then_some(upper));
+    history.extend(std::iter::repeat_n(upper, layers.len().saturating_sub(1)));
     history.push(command);
     Ok(json!({
         "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },

@@ -40,7 +40,7 @@ struct Recipe {
     name: &'static str,
     tags: &'static [&'static str],
     base: Base,
-    /// Debian packages of the second layer.
+    /// Debian packages of the second layer; those of one layer each, where they are only unpacked.
     packages: &'static [&'static str],
     /// Files of the second layer: path, mode, content.
     files: &'static [(&'static str, u32, &'static str)],
@@ -57,6 +57,8 @@ enum Base {
     Busybox,
     /// The Debian root that all share.
     Debian,
+    /// The same, with packages on it that are unpacked and not installed, in a layer for each word of them.
+    Unpacked,
 }
 
 /// The folder of the archives.
@@ -92,6 +94,20 @@ pub(crate) fn ensure() -> Result<()> {
     shell::as_root(&["images"], make)
 }
 
+/// The archive that images are measured with, and its layers as plain archives. Made where it is missing; needs root.
+pub(crate) fn stack() -> Result<(PathBuf, Vec<PathBuf>)> {
+    let recipe = recipes::stack();
+    let work = folder().join("work");
+    if !is_fresh(&recipe) {
+        say::step(&format!("making the image {}", recipe.tags[0]));
+        fs::create_dir_all(&work).context("the folder of the test images cannot be made")?;
+        make_one(&recipe)?;
+    }
+    let above =
+        (1..=recipe.packages.len()).map(|number| work.join(format!("{}-{number}.layer", recipe.name)));
+    Ok((path(recipe.name), std::iter::once(work.join("base.layer")).chain(above).collect()))
+}
+
 /// Makes every image whose recipe changed or whose archive is missing. Needs root. An image that cannot be made is told, and no
 /// error: tests that want it are skipped and counted.
 pub(crate) fn make() -> Result<()> {
@@ -119,6 +135,17 @@ fn make_one(recipe: &Recipe) -> Result<()> {
             if !recipe.packages.is_empty() {
                 roots::variant(&base, &root, recipe)?;
                 layers.push(layer::write(Some(&base), &root, &work.join(format!("{}.layer", recipe.name)))?);
+                fs::remove_dir_all(&root).with_context(|| format!("{} cannot be removed", root.display()))?;
+            }
+            layers
+        }
+        Base::Unpacked => {
+            let base = roots::debian(&work)?;
+            let mut layers = vec![layer::write(None, &base, &work.join("base.layer"))?];
+            for packages in recipe.packages {
+                roots::unpacked(&root, packages)?;
+                let path = work.join(format!("{}-{}.layer", recipe.name, layers.len()));
+                layers.push(layer::write(None, &root, &path)?);
                 fs::remove_dir_all(&root).with_context(|| format!("{} cannot be removed", root.display()))?;
             }
             layers

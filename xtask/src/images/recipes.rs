@@ -11,6 +11,25 @@ pub(super) fn all() -> [Recipe; 4] {
     [busybox(), debian(), nginx(), redis()]
 }
 
+/// What images are measured with: some 300 MB in six layers, some of few large files, some of thousands of small ones.
+pub(super) fn stack() -> Recipe {
+    Recipe {
+        name: "stack",
+        tags: &["stack:latest"],
+        base: Base::Unpacked,
+        packages: &[
+            "python3-numpy python3-django",
+            "git",
+            "libicu-dev",
+            "vim-runtime",
+            "cmake-data linux-libc-dev",
+        ],
+        files: &[],
+        script: "",
+        config: json!({ "Env": [PATH], "Cmd": ["bash"] }),
+    }
+}
+
 fn busybox() -> Recipe {
     Recipe {
         name: "busybox",

@@ -48,22 +48,48 @@ fn static_busybox(root: &Path) -> Result<PathBuf> {
         return shell::path_of("busybox").context("busybox-static is installed and has no program");
     }
     let fetched = root.with_extension("package");
-    remove(&fetched)?;
-    fs::create_dir_all(&fetched).with_context(|| format!("{} cannot be made", fetched.display()))?;
-    // apt fetches as a user of its own, who must be able to write here.
-    fs::set_permissions(&fetched, fs::Permissions::from_mode(0o777))?;
-    let mut download = shell::command("apt-get", &["download", "busybox-static"]);
-    shell::quietly(download.current_dir(&fetched))?;
-    let package = fs::read_dir(&fetched)?.filter_map(|entry| Some(entry.ok()?.path())).next();
-    let package = package.context("apt-get downloaded no busybox-static")?;
     let tree = fetched.join("tree");
-    let words = ["-x".as_ref(), package.as_os_str(), tree.as_os_str()];
-    shell::quietly(&mut shell::command("dpkg-deb", &words))?;
+    download(&fetched, &["busybox-static"])?;
+    unpack(&fetched, &tree)?;
     ["bin/busybox", "usr/bin/busybox"]
         .iter()
         .map(|name| tree.join(name))
         .find(|path| path.is_file())
         .context("the package busybox-static holds no busybox")
+}
+
+/// Fetches Debian packages into a folder, without what they need.
+fn download(fetched: &Path, packages: &[&str]) -> Result<()> {
+    remove(fetched)?;
+    fs::create_dir_all(fetched).with_context(|| format!("{} cannot be made", fetched.display()))?;
+    // apt fetches as a user of its own, who must be able to write here.
+    fs::set_permissions(fetched, fs::Permissions::from_mode(0o777))?;
+    let words: Vec<&str> = ["download"].iter().chain(packages).copied().collect();
+    shell::quietly(shell::command("apt-get", &words).current_dir(fetched))
+}
+
+/// Unpacks all packages of a folder into a tree.
+fn unpack(fetched: &Path, tree: &Path) -> Result<()> {
+    let entries = fs::read_dir(fetched)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut packages: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect();
+    packages.sort();
+    if packages.is_empty() {
+        bail!("apt-get downloaded no package");
+    }
+    packages.iter().try_for_each(|package| {
+        let words = ["-x".as_ref(), package.as_os_str(), tree.as_os_str()];
+        shell::quietly(&mut shell::command("dpkg-deb", &words))
+    })
+}
+
+/// Makes a tree of packages that are unpacked and not installed.
+pub(super) fn unpacked(root: &Path, packages: &str) -> Result<()> {
+    let fetched = root.with_extension("packages");
+    remove(root)?;
+    download(&fetched, &packages.split(' ').collect::<Vec<_>>())?;
+    unpack(&fetched, root)?;
+    remove(&fetched)
 }
 
 /// The Debian root that all Debian images share, made once.

@@ -14,8 +14,8 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::StatusCode;
 use platform::{
-    Credentials, Error, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest,
-    SearchRequest,
+    Compression, Credentials, Error, Incoming, Outgoing, PullProgress, PullRequest, PushProgress,
+    PushRequest, SearchRequest,
 };
 use tokio::sync::mpsc;
 
@@ -119,9 +119,22 @@ fn pull_words(progress: PullProgress) -> Vec<JsonMessage> {
     }
 }
 
+/// What our own client says of plain layers.
+fn compression(word: &str) -> Result<Option<Compression>, Error> {
+    match word {
+        "" => Ok(None),
+        "gzip" => Ok(Some(Compression::Gzip)),
+        "zstd" => Ok(Some(Compression::Zstd)),
+        "none" => Ok(Some(Compression::None)),
+        other => Err(Error::invalid(format!("compression is gzip, zstd or none, not {other:?}"))),
+    }
+}
+
 pub(crate) async fn push(call: Call) -> Answer {
     let credentials = credentials(&call)?;
-    let request = PushRequest { name: reference(&call.parameter, call.query.text("tag")), credentials };
+    let compression = compression(call.query.text("compression"))?;
+    let name = reference(&call.parameter, call.query.text("tag"));
+    let request = PushRequest { name, credentials, compression };
     let (sender, progress) = mpsc::channel(PROGRESS_MESSAGES_MAX);
     let doors = call.doors;
     let work = Box::pin(async move { doors.images.push(request, sender).await });

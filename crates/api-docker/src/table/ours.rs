@@ -33,5 +33,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         |call| Box::pin(registry::remote_image(call)),
         &[done("platform"), done("X-Registry-Auth")],
     ),
+    operation(
+        "ImagePushAs",
+        "POST",
+        "/bocage/v1/images/{name*}/push",
+        |call| Box::pin(registry::push(call)),
+        &[done("tag"), done("compression"), done("X-Registry-Auth")],
+    ),
     operation("DemoImage", "POST", "/bocage/v1/demo-image", |call| Box::pin(system::demo_image(call)), &[]),
 ];

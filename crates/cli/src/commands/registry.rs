@@ -15,6 +15,9 @@ use std::io::{BufRead, Read};
 /// Bytes of a password that is read from standard input.
 const PASSWORD_BYTES_MAX: u64 = 1 << 20;
 
+/// How plain layers may go out.
+const COMPRESSIONS: [&str; 3] = ["gzip", "zstd", "none"];
+
 /// The exit code of whoever was interrupted: 128 and SIGINT's number.
 const INTERRUPTED: u8 = 130;
 
@@ -115,7 +118,14 @@ pub(crate) async fn push(client: &Client, parsed: &Parsed) -> Result<(), Failure
         printer::line(&format!("Using default tag: {}", name.version()));
     }
     let tag = (!all).then(|| name.version().to_owned());
-    let path = format!("/images/{}/push{}", escape(&name.full()), query(&[("tag", tag)]));
+    let compression = parsed.get("compression").map(str::to_owned);
+    if let Some(other) = compression.as_deref().filter(|word| !COMPRESSIONS.contains(word)) {
+        return Err(Failure::new(format!("--compression takes gzip, zstd or none, not {other:?}")));
+    }
+    // Docker's daemon would not know what is meant: this is asked where only ours answers.
+    let base = if compression.is_some() { "/bocage/v1" } else { "" };
+    let asked = query(&[("tag", tag), ("compression", compression)]);
+    let path = format!("{base}/images/{}/push{asked}", escape(&name.full()));
     // A registry that lets everybody in is not asked who this is; the API wants the header all the same.
     let auth = shown(&name)?
         .or_else(|| header(&AuthConfig { serveraddress: name.registry.to_owned(), ..AuthConfig::default() }));

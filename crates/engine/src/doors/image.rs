@@ -91,7 +91,18 @@ pub(crate) struct Bridge {
 
 impl Read for Bridge {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.runtime.block_on(self.source.read(buffer))
+        let source = &mut self.source;
+        self.runtime.block_on(async {
+            let mut length = 0;
+            // Whoever reads much at once is not woken for each piece that comes.
+            while length < buffer.len() {
+                match source.read(&mut buffer[length..]).await? {
+                    0 => break,
+                    got => length += got,
+                }
+            }
+            Ok(length)
+        })
     }
 }
 

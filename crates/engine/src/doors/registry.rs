@@ -6,8 +6,8 @@ use crate::Shared;
 use images::Reference;
 use images::registry::{self, Doing, LayerState, Listener, PullStep, PushState, PushStep};
 use platform::{
-    Credentials, Error, ImageDetail, Incoming, Kind, Outgoing, PullProgress, PullRequest, PushProgress,
-    PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
+    Compression, Credentials, Error, ImageDetail, Incoming, Kind, Outgoing, PullProgress, PullRequest,
+    PushProgress, PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
 };
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -198,13 +198,18 @@ pub(super) async fn push(
             return Err(Error::invalid("cannot push a digest reference"));
         }
         let credentials = shown(request.credentials);
+        let compression = request.compression.map(|compression| match compression {
+            Compression::Gzip => registry::Compression::Gzip,
+            Compression::Zstd => registry::Compression::Zstd,
+            Compression::None => registry::Compression::None,
+        });
         let told = Told(progress);
         runtime.block_on(told.tell(PushProgress::Repository(reference.full_name()), false));
         let failed = |error: images::Error| image_error(&error);
         for reference in shared.images.to_push(&reference).map_err(failed)? {
             let tag = reference.tag().unwrap_or_default().to_owned();
             let name = reference.familiar();
-            let request = registry::PushRequest { reference, credentials: credentials.clone() };
+            let request = registry::PushRequest { reference, credentials: credentials.clone(), compression };
             let pushed = shared.images.push(&shared.registries, &runtime, &request, &told).map_err(failed)?;
             tell(&shared, "push", &name, request.reference.familiar_name().as_str());
             let (digest, size) = (pushed.digest.to_string(), pushed.size);

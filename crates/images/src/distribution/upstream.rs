@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -84,7 +85,9 @@ impl Fetch {
         let session = self.runtime.block_on(session(&self.registries, &self.copied)).map_err(failed)?;
         let descriptor = Descriptor::new(BLOB, self.digest, self.bytes);
         let halt = Halt::new();
-        let mut download = Download::<(), _>::new(&session, &self.runtime, &Unheard, &halt, &descriptor);
+        let layers = AtomicUsize::new(0);
+        let mut download =
+            Download::<(), _>::new(&session, &self.runtime, &Unheard, &halt, &layers, &descriptor);
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
             match download.read(&mut buffer).map_err(failed)? {

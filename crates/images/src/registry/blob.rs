@@ -1,16 +1,19 @@
-//! A layer on its way: read piece by piece, and on from where it broke off.
+//! A layer on its way: read piece by piece, and on from where it broke off; a large one in several parts at once.
 
 use super::Result;
 use super::error::RegistryError;
+use super::ranges::{Ahead, begins_at, range};
 use super::session::{Ask, Session, refused, without_query};
 use super::wait::{Listener, unless_gone};
 use crate::manifest::Descriptor;
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_RANGE, HeaderValue, RANGE};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{HeaderValue, RANGE};
+use hyper::{Method, StatusCode};
 use model::Digest;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -41,6 +44,13 @@ pub(crate) struct Download<'a, Step, L: Listener<Step> + ?Sized> {
     /// Bytes that were given on.
     at: u64,
     body: Option<Incoming>,
+    /// The parts of a large layer, while they come.
+    ahead: Option<Ahead<'a>>,
+    /// Pieces of the last part that came.
+    pieces: VecDeque<Bytes>,
+    /// Whether it may still turn out that the registry gives parts.
+    may_have_parts: bool,
+    layers: &'a AtomicUsize,
     /// Came, and is not given on yet.
     piece: Bytes,
     /// Attempts without a byte.
@@ -55,8 +65,10 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
         runtime: &'a Handle,
         listener: &'a L,
         halt: &Halt,
+        layers: &'a AtomicUsize,
         layer: &Descriptor,
     ) -> Download<'a, Step, L> {
+        layers.fetch_add(1, Ordering::Relaxed);
         Download {
             session,
             runtime,
@@ -66,6 +78,10 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
             bytes: layer.size,
             at: 0,
             body: None,
+            ahead: None,
+            pieces: VecDeque::new(),
+            may_have_parts: layer.size >= session.plumbing.parts().layer_bytes_min,
+            layers,
             piece: Bytes::new(),
             idle_attempts: 0,
             breaks: 0,
@@ -100,8 +116,23 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
     async fn next_piece(&mut self) -> Result<Bytes> {
         loop {
             let patience = self.session.plumbing.patience();
+            if let Some(piece) = self.pieces.pop_front() {
+                return Ok(piece);
+            }
+            if let Some(ahead) = &mut self.ahead {
+                match ahead.next().await {
+                    Ok(pieces) => self.pieces = pieces,
+                    Err(error) => self.give_parts_up(&error),
+                }
+                continue;
+            }
             let body = match &mut self.body {
                 Some(body) => body,
+                None if self.may_have_parts => {
+                    self.may_have_parts = false;
+                    self.open_in_parts().await?;
+                    continue;
+                }
                 None => {
                     let Some(opened) = self.open().await? else {
                         self.broke_off("it ended too early".to_owned()).await?;
@@ -158,6 +189,32 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
         self.session.url(&format!("blobs/{}", self.digest))
     }
 
+    /// Goes on over one connection, from where the parts ended.
+    fn give_parts_up(&mut self, error: &RegistryError) {
+        tracing::debug!(url = self.url(), error = %base::Chain(error), "a layer does not come in parts");
+        self.ahead = None;
+    }
+
+    /// Asks for the first part; where all comes instead, it is read as it comes.
+    async fn open_in_parts(&mut self) -> Result<()> {
+        let end = self.session.plumbing.parts().bytes.min(self.bytes);
+        let ask = range(&self.url(), 0, end);
+        let response = self.session.send(&ask).await?;
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT if begins_at(&response) == Some(0) => {
+                let url = self.url();
+                self.ahead = Some(Ahead::after(self.session, url, response, end, self.bytes, self.layers));
+                Ok(())
+            }
+            StatusCode::OK => {
+                self.body = Some(response.into_body());
+                Ok(())
+            }
+            // Whatever it is, asking for all of it says the same, or does better.
+            _ => Ok(()),
+        }
+    }
+
     /// Asks for what is not here yet; `None` where it broke off before that began.
     async fn open(&mut self) -> Result<Option<Incoming>> {
         let mut ask = Ask::new(Method::GET, self.url());
@@ -199,8 +256,8 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
     }
 }
 
-/// The first byte of what a part holds (RFC 9110, 14.4).
-fn begins_at(response: &Response<Incoming>) -> Option<u64> {
-    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    range.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+impl<Step, L: Listener<Step> + ?Sized> Drop for Download<'_, Step, L> {
+    fn drop(&mut self) {
+        self.layers.fetch_sub(1, Ordering::Relaxed);
+    }
 }

@@ -3,6 +3,7 @@
 //! Decided from the configuration and the name alone. Encrypted, unless the registry is on this machine or the
 //! configuration calls it insecure: then its certificate is not looked at, and where there is none, plain HTTP is spoken.
 
+use super::ranges::Parts;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub user_agent: String,
     /// How long is waited.
     pub patience: Patience,
+    /// Which layers are fetched in parts.
+    pub parts: Parts,
 }
 
 /// One address of a registry.

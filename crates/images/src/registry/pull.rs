@@ -5,7 +5,8 @@
 //!       -> layers that are not here: a few threads download, others unpack while it comes -> placed with its names
 //! ```
 //!
-//! Layers that are here already, from whatever image, are not fetched: the configuration names them by the digests of
+//! A layer that another pull fetches at the same time is waited for (see `together`). Layers that are here already, from
+//! whatever image, are not fetched: the configuration names them by the digests of
 //! their plain archives, by which they are kept here. Everything new is in the pull's stage until it is placed, and goes
 //! with it when the pull ends otherwise.
 
@@ -14,12 +15,13 @@ use super::coming::Progress;
 use super::error::RegistryError;
 use super::fetch::{self, Fetched};
 use super::session::Session;
+use super::together::Turn;
 use super::wait::{Listener, unless_gone};
 use super::{Credentials, Registries, locked};
 use crate::config::ImageFile;
 use crate::contents::{NewImage, NewManifest, checked};
 use crate::home::{Stage, StagedLayer};
-use crate::intake::{Intake, Ticket, with_intake};
+use crate::intake::{Intake, with_intake};
 use crate::manifest::{DOCKER_CONFIG, Descriptor, Document, Manifest, OCI_CONFIG};
 use crate::packing::{HEAD_BYTES, is_tar, packing_of};
 use crate::records::{IMAGES, LAYERS, NAMES, Packing};
@@ -27,6 +29,7 @@ use crate::{Error, Images, Platform, Reference, Result};
 use model::{Digest, ImageId};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use tokio::runtime::Handle;
 
 /// Layers of one image that are downloaded at the same time.
@@ -134,8 +137,8 @@ impl Images {
         let stage = self.home.stage()?;
         // What is here already must stay until the image is in the table.
         let lease = self.lease_layers();
-        let image = self.fetch(&stage, runtime, request, &resolved, listener)?;
-        let (image, layers) = image;
+        let mut turn = self.pulls.join(self.missing(&resolved)?.into_keys().collect());
+        let (image, layers) = self.fetch(&stage, runtime, request, &resolved, listener, &mut turn)?;
         let named = image.names.first().cloned();
         let before = self.store.read(|tx| {
             let owner = named.as_ref().map(|name| tx.get(&NAMES, name)).transpose();
@@ -143,13 +146,52 @@ impl Images {
         })?;
         let id = image.id;
         self.place(&stage, layers.into_values(), &[image])?;
+        // Others find the layers in the table from now on.
+        drop(turn);
         drop(lease);
         // What was removed in the meantime had to stay until now.
         self.sweep(&stage)?;
         Ok(Pulled { id, digest: resolved.digest, newer: before.flatten() != Some(id.0) })
     }
 
-    /// Fetches what is missing of the image.
+    /// Layers of an image that are not here, by the digests of their archives.
+    fn missing<'m>(&self, resolved: &'m Resolved<'_>) -> Result<BTreeMap<Digest, &'m Descriptor>> {
+        let (wanted, parts) = (&resolved.file.rootfs.diff_ids, &resolved.manifest.layers);
+        if wanted.len() != parts.len() {
+            return Err(Error::LayerCount { wanted: wanted.len(), found: parts.len() });
+        }
+        let mut missing = BTreeMap::new();
+        self.store.read(|tx| {
+            for (diff_id, part) in wanted.iter().zip(parts) {
+                if tx.get(&LAYERS, diff_id)?.is_none() {
+                    missing.insert(part.digest, part);
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(missing)
+    }
+
+    /// Tells which layers are here and which are wanted; nothing of an image that is here as a whole.
+    fn tell_layers(&self, resolved: &Resolved<'_>, progress: &Progress<'_>) -> Result<()> {
+        let missing = self.missing(resolved)?;
+        let id = crate::hash::digest_of(&resolved.config);
+        let known = self.store.read(|tx| tx.get(&IMAGES, &id))?.is_some_and(|record| !record.removed);
+        if known && missing.is_empty() {
+            return Ok(());
+        }
+        let mut told = HashSet::new();
+        for part in &resolved.manifest.layers {
+            match missing.contains_key(&part.digest) {
+                false => progress.tell(part.digest, LayerState::Exists),
+                true if told.insert(part.digest) => progress.tell(part.digest, LayerState::Wanted),
+                true => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches what is missing of the image, and waits for what others fetch.
     fn fetch(
         &self,
         stage: &Stage,
@@ -157,46 +199,43 @@ impl Images {
         request: &PullRequest,
         resolved: &Resolved<'_>,
         listener: &dyn Listener<PullStep>,
-    ) -> Result<(NewImage, BTreeMap<Ticket, StagedLayer>)> {
+        turn: &mut Turn<'_>,
+    ) -> Result<(NewImage, BTreeMap<Digest, StagedLayer>)> {
         let Resolved { session, fetched, manifest, config, file, .. } = resolved;
-        let (wanted, parts) = (&file.rootfs.diff_ids, &manifest.layers);
-        if wanted.len() != parts.len() {
-            return Err(Error::LayerCount { wanted: wanted.len(), found: parts.len() });
-        }
-        let id = crate::hash::digest_of(config);
-        let (here, whole) = self.store.read(|tx| -> Result<_> {
-            let here: HashSet<Digest> = tx.list(&LAYERS)?.into_iter().map(|(diff_id, _)| diff_id).collect();
-            let known = tx.get(&IMAGES, &id)?.is_some_and(|record| !record.removed);
-            let whole = known && wanted.iter().all(|diff_id| here.contains(diff_id));
-            Ok((here, whole))
-        })?;
         let progress = Progress::new(listener, runtime);
-        let mut missing: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
-        for (diff_id, part) in wanted.iter().zip(parts) {
-            let state = if here.contains(diff_id) {
-                LayerState::Exists
-            } else if missing.insert(part.digest, part).is_none() {
-                LayerState::Wanted
+        self.tell_layers(resolved, &progress)?;
+        let mut layers: BTreeMap<Digest, StagedLayer> = BTreeMap::new();
+        let mut awaited: HashSet<Digest> = HashSet::new();
+        loop {
+            // Asked before what is here is looked at: who ends in between is seen in the next round.
+            let mine = turn.mine(manifest.layers.iter().map(|part| part.digest));
+            let mut missing = self.missing(resolved)?;
+            missing.retain(|digest, _| !layers.contains_key(digest));
+            for came in awaited.iter().filter(|digest| !missing.contains_key(digest)) {
+                progress.tell(*came, LayerState::Complete);
+            }
+            awaited = missing.keys().filter(|digest| !mine.contains(digest)).copied().collect();
+            // In the order of the image: the bottom ones are the big ones.
+            let queue: VecDeque<&Descriptor> = manifest
+                .layers
+                .iter()
+                .filter_map(|part| missing.remove(&part.digest))
+                .filter(|part| mine.contains(&part.digest))
+                .collect();
+            if !queue.is_empty() {
+                layers.extend(downloaded(stage, session, runtime, &progress, queue)?);
+            } else if awaited.is_empty() {
+                break;
             } else {
-                continue;
-            };
-            if !whole {
-                progress.tell(part.digest, state);
+                runtime.block_on(unless_gone(listener, async {
+                    turn.moved().await;
+                    Ok(())
+                }))?;
             }
         }
-        // In the order of the image: the bottom ones are the big ones.
-        let mut queue: VecDeque<&Descriptor> = VecDeque::new();
-        for part in parts {
-            queue.extend(missing.remove(&part.digest));
-        }
-        let (tickets, layers) = with_intake(stage, &progress, |intake| {
-            let downloads = Downloads { session, runtime, intake, progress: &progress, halt: Halt::new() };
-            downloads.all(queue)
-        })?;
-        let found = wanted.iter().zip(parts).map(|(diff_id, part)| {
-            let fetched = tickets.get(&part.digest).and_then(|ticket| layers.get(ticket));
-            fetched.map_or(*diff_id, |layer| layer.diff_id)
-        });
+        let found = file.rootfs.diff_ids.iter().zip(&manifest.layers);
+        let found =
+            found.map(|(diff_id, part)| layers.get(&part.digest).map_or(*diff_id, |layer| layer.diff_id));
         let names = names(&request.reference, resolved.digest);
         let mut image = checked(&request.reference.familiar(), config, found.collect(), names)?;
         image.manifest = String::from_utf8(fetched.bytes.clone()).ok().map(|text| NewManifest {
@@ -206,6 +245,22 @@ impl Images {
         });
         Ok((image, layers))
     }
+}
+
+/// Downloads and unpacks layers; each by the digest of its archive.
+fn downloaded(
+    stage: &Stage,
+    session: &Session<'_>,
+    runtime: &Handle,
+    progress: &Progress<'_>,
+    queue: VecDeque<&Descriptor>,
+) -> Result<BTreeMap<Digest, StagedLayer>> {
+    let (_, layers) = with_intake(stage, progress, |intake| {
+        let (halt, coming) = (Halt::new(), AtomicUsize::new(0));
+        let downloads = Downloads { session, runtime, intake, progress, halt, coming: &coming };
+        downloads.all(queue)
+    })?;
+    Ok(layers.into_values().map(|layer| (layer.blob, layer)).collect())
 }
 
 /// The names that an image gets: the one that was asked for, and its digest in the repository.
@@ -341,23 +396,22 @@ struct Downloads<'a> {
     intake: &'a Intake<'a>,
     progress: &'a Progress<'a>,
     halt: Halt,
+    /// How many layers come at this time.
+    coming: &'a AtomicUsize,
 }
 
 impl Downloads<'_> {
-    /// Downloads all layers, a few at a time; each with its ticket.
-    fn all(&self, queue: VecDeque<&Descriptor>) -> Result<BTreeMap<Digest, Ticket>> {
+    /// Downloads all layers, a few at a time.
+    fn all(&self, queue: VecDeque<&Descriptor>) -> Result<()> {
         let threads = queue.len().min(DOWNLOADS_MAX);
-        let (queue, done, failed) = (Mutex::new(queue), Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
+        let (queue, failed) = (Mutex::new(queue), Mutex::new(Vec::new()));
         let work = || {
             loop {
                 let Some(layer) = locked(&queue).pop_front() else { return };
-                match self.one(layer) {
-                    Ok(ticket) => drop(locked(&done).insert(layer.digest, ticket)),
-                    Err(error) => {
-                        locked(&queue).clear();
-                        locked(&failed).push(error);
-                        self.halt.now();
-                    }
+                if let Err(error) = self.one(layer) {
+                    locked(&queue).clear();
+                    locked(&failed).push(error);
+                    self.halt.now();
                 }
             }
         };
@@ -378,16 +432,17 @@ impl Downloads<'_> {
             .iter()
             .position(|error| !matches!(error, Error::Truncated | Error::Registry(RegistryError::Cancelled)));
         match failed.is_empty() {
-            true => Ok(done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
+            true => Ok(()),
             false => Err(failed.swap_remove(cause.unwrap_or(0))),
         }
     }
 
-    fn one(&self, layer: &Descriptor) -> Result<Ticket> {
+    fn one(&self, layer: &Descriptor) -> Result<()> {
         let ticket = self.intake.ticket()?;
         self.progress.begin(ticket, layer);
         let listener = self.progress.listener;
-        let mut download = Download::new(self.session, self.runtime, listener, &self.halt, layer);
+        let mut download =
+            Download::new(self.session, self.runtime, listener, &self.halt, self.coming, layer);
         let what = format!("layer {}", layer.digest.short());
         let mut head = vec![0; HEAD_BYTES];
         let mut length = 0;
@@ -412,6 +467,6 @@ impl Downloads<'_> {
             return Err(RegistryError::Digest { what, wanted: layer.digest, found }.into());
         }
         self.progress.downloaded(ticket);
-        Ok(ticket)
+        Ok(())
     }
 }

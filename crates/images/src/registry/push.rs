@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A layer goes out as it came in, and with it the manifest that came with the image: what was pulled has the same digest
-//! when it is pushed. A layer that came plain is packed with gzip first, since not every client reads other layers;
-//! always in the same way, so that the registry has it when it is pushed again.
+//! when it is pushed. A layer that came plain is packed first, with gzip unless told otherwise, since not every client
+//! reads other layers; always in the same way, so that the registry has it when it is pushed again.
 
 use super::error::RegistryError;
 use super::session::Session;
@@ -18,7 +18,7 @@ use crate::contents::NewManifest;
 use crate::hash::digest_of;
 use crate::home::Stage;
 use crate::manifest::{Descriptor, Document, Manifest, OCI_CONFIG, OCI_MANIFEST};
-use crate::records::{IMAGES, LAYERS, LayerRecord, MANIFESTS, ManifestRecord, NAMES, PACKED, Packing};
+use crate::records::{IMAGES, LAYERS, LayerRecord, MANIFESTS, ManifestRecord, NAMES, Packing, packed_table};
 use crate::{Error, Images, Reference, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::Durability;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 /// Blobs that are sent at the same time.
 const UPLOADS_MAX: usize = 4;
@@ -45,6 +46,20 @@ pub struct PushRequest {
     pub reference: Reference,
     /// Who asks.
     pub credentials: Credentials,
+    /// How layers go out that came plain. Where nothing is said, with gzip, unless the image came with a manifest that
+    /// names them plain.
+    pub compression: Option<Compression>,
+}
+
+/// How layers go out that came plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// With gzip, which every client reads.
+    Gzip,
+    /// With zstd: smaller, and faster both ways.
+    Zstd,
+    /// As they are.
+    None,
 }
 
 /// How far one layer is.
@@ -111,6 +126,10 @@ pub(super) struct Uploads<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) stage: &'a Stage,
     pub(super) listener: &'a dyn Listener<PushStep>,
+    /// What plain layers become.
+    plain_as: Packing,
+    /// One layer at a time is packed.
+    pub(super) packing_turn: Semaphore,
 }
 
 impl Images {
@@ -146,13 +165,16 @@ impl Images {
         let stage = self.home.stage()?;
         // What goes out must stay until it is out.
         let lease = self.lease_layers();
-        let parcel = self.parcel(&request.reference)?;
+        let parcel = self.parcel(request)?;
         let sources: BTreeSet<&String> = parcel.layers.iter().flat_map(|layer| &layer.elsewhere).collect();
         let mut scopes = vec![format!("repository:{}:pull,push", request.reference.path())];
         scopes.extend(sources.into_iter().map(|from| format!("repository:{from}:pull")));
         let opened = open(registries, request, scopes);
         let session = runtime.block_on(unless_gone(listener, opened))?;
-        let uploads = Uploads { images: self, session: &session, stage: &stage, listener };
+        let plain_as = parcel.plain_as(request.compression);
+        let packing_turn = Semaphore::new(1);
+        let uploads =
+            Uploads { images: self, session: &session, stage: &stage, listener, plain_as, packing_turn };
         let sent = runtime.block_on(uploads.all(&parcel, request));
         let sent = sent.inspect_err(|_| registries.forget(&session.plumbing.endpoint))?;
         let digest = sent.digest;
@@ -171,7 +193,8 @@ impl Images {
         Ok(Pushed { digest, size })
     }
 
-    fn parcel(&self, reference: &Reference) -> Result<Parcel> {
+    fn parcel(&self, request: &PushRequest) -> Result<Parcel> {
+        let reference = &request.reference;
         let missing = || Error::NothingToPush(reference.familiar());
         self.store.read(|tx| {
             let id = tx.get(&NAMES, reference)?.ok_or_else(missing)?;
@@ -186,10 +209,27 @@ impl Images {
             }
             let mut kept = tx.list(&MANIFESTS)?.into_iter().map(|(_, manifest)| manifest);
             let manifest = kept.find(|manifest| manifest.image == id && still_fits(manifest, &layers));
+            // What is packed anew gets another manifest.
+            let is_packed = matches!(request.compression, Some(Compression::Gzip | Compression::Zstd))
+                && layers.iter().any(|layer| layer.record.packing == Packing::Plain);
+            let manifest = manifest.filter(|_| !is_packed);
             let path = self.home.blob(id);
             let config = std::fs::read(&path).map_err(Error::read(&path))?;
             Ok(Parcel { id, config, layers, manifest })
         })
+    }
+}
+
+impl Parcel {
+    /// What plain layers become: what was asked for, or what the manifest says that goes with them.
+    fn plain_as(&self, compression: Option<Compression>) -> Packing {
+        match compression {
+            Some(Compression::Gzip) => Packing::Gzip,
+            Some(Compression::Zstd) => Packing::Zstd,
+            Some(Compression::None) => Packing::Plain,
+            None if self.manifest.is_some() => Packing::Plain,
+            None => Packing::Gzip,
+        }
     }
 }
 
@@ -299,15 +339,14 @@ impl Uploads<'_> {
     /// Brings one layer to the registry, if it is not there yet.
     async fn layer(&self, layer: &Outgoing) -> Result<Descriptor> {
         let record = &layer.record;
-        let (known, path) = match record.packing {
-            Packing::Plain => {
-                let packed = self.images.store.read(|tx| tx.get(&PACKED, &layer.diff_id))?;
-                let known = packed.map(|packed| (packed.blob, packed.blob_bytes));
-                (known, None)
+        let kind = if record.packing == Packing::Plain { self.plain_as } else { record.packing };
+        let (known, path) = match packed_table(kind).filter(|_| kind != record.packing) {
+            Some(table) => {
+                let packed = self.images.store.read(|tx| tx.get(table, &layer.diff_id))?;
+                (packed.map(|packed| (packed.blob, packed.blob_bytes)), None)
             }
-            _ => (Some((record.blob, record.blob_bytes)), Some(self.images.home.blob(record.blob))),
+            None => (Some((record.blob, record.blob_bytes)), Some(self.images.home.blob(record.blob))),
         };
-        let kind = if record.packing == Packing::Plain { Packing::Gzip } else { record.packing };
         let describe = |(digest, bytes)| Descriptor::new(kind.media_type(), digest, bytes);
         if let Some(descriptor) = known.map(describe) {
             if self.is_there(descriptor.digest).await? {
@@ -324,7 +363,7 @@ impl Uploads<'_> {
         let (descriptor, path) = match (known, path) {
             (Some(known), Some(path)) => (describe(known), path),
             _ => {
-                let (packed, path) = self.pack(layer).await?;
+                let (packed, path) = self.pack(layer, kind).await?;
                 let descriptor = describe((packed.blob, packed.blob_bytes));
                 if known.is_none() && self.is_there(descriptor.digest).await? {
                     self.tell(layer, PushState::Exists).await;

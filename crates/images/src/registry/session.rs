@@ -11,6 +11,7 @@ use super::credentials::Credentials;
 use super::dial::{Body, Proxy, Requests};
 use super::endpoint::{Endpoint, Patience, endpoints};
 use super::error::{Cause, ERROR_BYTES_MAX, Refusal, RegistryError};
+use super::ranges::Parts;
 use super::{Registries, Result, locked, token};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
@@ -85,6 +86,10 @@ impl<'r> Plumbing<'r> {
     pub(crate) fn new(registries: &'r Registries, endpoint: Endpoint) -> Result<Plumbing<'r>> {
         let (client, proxy) = registries.client(&endpoint)?;
         Ok(Plumbing { registries, endpoint, client, proxy })
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.registries.settings.parts
     }
 
     pub(crate) fn patience(&self) -> &Patience {

@@ -10,8 +10,8 @@ use super::wait::unless_gone;
 use crate::contents::NewManifest;
 use crate::hash::Hasher;
 use crate::manifest::Descriptor;
-use crate::packing::GzipWriter;
-use crate::records::{PACKED, PackedRecord};
+use crate::packing::pack_as;
+use crate::records::{PackedRecord, Packing, packed_table};
 use crate::{Error, Result};
 use bytes::Bytes;
 use futures_util::stream;
@@ -21,7 +21,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Response, StatusCode};
 use model::Digest;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,19 +32,23 @@ use tokio::io::AsyncReadExt;
 const PIECE_BYTES: usize = 256 << 10;
 
 impl Uploads<'_> {
-    /// Packs a plain layer with gzip, on a thread that may block, and remembers what came out.
-    pub(super) async fn pack(&self, layer: &Outgoing) -> Result<(PackedRecord, PathBuf)> {
+    /// Packs a plain layer, on threads that may block, and remembers what came out.
+    pub(super) async fn pack(&self, layer: &Outgoing, packing: Packing) -> Result<(PackedRecord, PathBuf)> {
         let (from, to) = (self.images.home.blob(layer.record.blob), self.stage.path());
         let target = to.clone();
-        let packing = tokio::task::spawn_blocking(move || pack_file(&from, &target));
+        // Each takes all processors; while one layer goes, the next is packed.
+        let turn = self.packing_turn.acquire().await;
+        let work = tokio::task::spawn_blocking(move || pack_file(packing, &from, &target));
         let gone = |error: tokio::task::JoinError| Error::Write {
             path: to.clone(),
             source: io::Error::other(error),
         };
-        let packed = unless_gone(self.listener, async { Ok(packing.await) }).await?.map_err(gone)??;
-        self.images
-            .store
-            .write(Durability::Lazy, |tx| tx.put(&PACKED, &layer.diff_id, &packed).map_err(Error::from))?;
+        let packed = unless_gone(self.listener, async { Ok(work.await) }).await?.map_err(gone)??;
+        drop(turn);
+        if let Some(table) = packed_table(packing) {
+            let put = |tx: &mut store::WriteTx<'_>| tx.put(table, &layer.diff_id, &packed);
+            self.images.store.write(Durability::Lazy, |tx| put(tx).map_err(Error::from))?;
+        }
         Ok((packed, to))
     }
 
@@ -201,24 +205,16 @@ pub(super) fn file_body(path: &Path, sent: Arc<AtomicU64>) -> Body {
     StreamBody::new(pieces).boxed_unsync()
 }
 
-/// Packs a file with gzip.
-fn pack_file(from: &Path, to: &Path) -> Result<PackedRecord> {
+/// Packs a file.
+fn pack_file(packing: Packing, from: &Path, to: &Path) -> Result<PackedRecord> {
     let mut plain = File::open(from).map_err(Error::read(from))?;
-    let counted = Counted {
+    let mut packed = Counted {
         file: File::create_new(to).map_err(Error::write(to))?,
         hasher: Hasher::default(),
         bytes: 0,
     };
-    let mut packed = GzipWriter::new(counted);
-    let mut buffer = vec![0; PIECE_BYTES];
-    loop {
-        match plain.read(&mut buffer).map_err(Error::read(from))? {
-            0 => break,
-            got => packed.write_all(&buffer[..got]).map_err(Error::write(to))?,
-        }
-    }
-    let done = packed.finish().map_err(Error::write(to))?;
-    Ok(PackedRecord { blob: done.hasher.finish(), blob_bytes: done.bytes })
+    pack_as(packing, &mut plain, &mut packed).map_err(Error::write(to))?;
+    Ok(PackedRecord { blob: packed.hasher.finish(), blob_bytes: packed.bytes })
 }
 
 /// A file that is hashed as it is written.

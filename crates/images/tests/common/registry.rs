@@ -45,6 +45,8 @@ pub struct Faults {
     pub busy: (u32, u16),
     /// Parts of layers are not given.
     pub no_ranges: bool,
+    /// Parts with both ends that reach this byte are refused.
+    pub no_parts_from: Option<usize>,
     /// Layers are never answered.
     pub silent: bool,
     /// Layers are to be had elsewhere.
@@ -225,7 +227,7 @@ pub fn pull_of(reference: Reference) -> PullRequest {
 }
 
 pub fn push_of(reference: Reference) -> PushRequest {
-    PushRequest { reference, credentials: Credentials::default() }
+    PushRequest { reference, credentials: Credentials::default(), compression: None }
 }
 
 pub type PullEar = Ear<PullStep>;
@@ -358,11 +360,20 @@ fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Resp
         bytes[4] ^= 1;
     }
     bytes.resize(bytes.len() + state.faults.surplus, 0);
-    let from = range
+    let asked = range
         .filter(|_| !state.faults.no_ranges)
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        .and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
+        .and_then(|(from, last)| Some((from.parse::<usize>().ok()?, last.parse::<usize>().ok())));
+    let from = asked.map(|(from, _)| from);
     let total = bytes.len();
-    let bytes = bytes.split_off(from.unwrap_or(0));
+    let mut bytes = bytes.split_off(from.unwrap_or(0));
+    let last = asked.and_then(|(_, last)| last).unwrap_or(total - 1).min(total - 1);
+    bytes.truncate(last + 1 - from.unwrap_or(0));
+    if asked.is_some_and(|(_, last)| last.is_some())
+        && state.faults.no_parts_from.is_some_and(|end| last >= end)
+    {
+        return reply(403, "no parts");
+    }
     let mut response = match state.faults.cut {
         (0, _) => reply(200, bytes),
         (_, at) => {
@@ -372,7 +383,7 @@ fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Resp
     };
     if let Some(from) = from {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        response = with(response, "content-range", &format!("bytes {from}-{}/{total}", total - 1));
+        response = with(response, "content-range", &format!("bytes {from}-{last}/{total}"));
     }
     response
 }

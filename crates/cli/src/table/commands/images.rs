@@ -55,6 +55,7 @@ pub(super) const COMMANDS: &[Entry] = &[
             FLAGS,
             &[
                 flag("all-tags", Some('a'), Nothing, "All tags of the repository that are here"),
+                flag("compression", None, One("gzip|zstd|none"), "How layers go out that came plain (gzip)"),
                 flag("quiet", Some('q'), Nothing, "Show nothing but the name"),
             ]
         )],
