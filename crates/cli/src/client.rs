@@ -208,6 +208,19 @@ impl Client {
         self.call(Method::POST, path, body).await
     }
 
+    /// The same, with what is shown to a registry.
+    pub(crate) async fn post_as(
+        &self,
+        path: &str,
+        body: &Value,
+        auth: Option<String>,
+    ) -> Result<Value, Failure> {
+        let response = self.exchange(Method::POST, path, json(body), false, auth).await?;
+        let bytes = self.whole(self.checked(response).await?).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::new(format!("read the answer to {path}: {error}")))
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::DELETE, path, None).await
     }

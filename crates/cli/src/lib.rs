@@ -27,7 +27,7 @@ mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, disk, files, image, list, node, registry, remote, run, show, stats};
+use commands::{container, demo, disk, files, image, index, list, node, registry, remote, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -233,8 +233,10 @@ async fn execute(
     host: Option<&str>,
     kind: Option<&str>,
 ) -> Result<(), Failure> {
-    if entry.name == "logout" {
-        return registry::logout(parsed);
+    match entry.name {
+        "logout" => return registry::logout(parsed),
+        "manifest rm" => return index::remove(parsed),
+        _ => {}
     }
     let meant = start::meant(host)?;
     match entry.name {
@@ -278,6 +280,8 @@ async fn execute(
         "pull" => registry::pull(client, parsed).await,
         "push" => registry::push(client, parsed).await,
         "search" => remote::search(client, parsed).await,
+        "manifest create" => index::create(client, parsed).await,
+        "manifest push" => index::push(client, parsed).await,
         "manifest inspect" => remote::manifest(client, parsed).await,
         "login" => registry::login(client, parsed).await,
         "commit" => image::commit(client, parsed).await,

@@ -247,6 +247,30 @@ pub enum Error {
     /// No image here has a name of this repository.
     #[error("An image does not exist locally with the tag: {0}")]
     NothingToPush(String),
+    /// An index has images of another registry.
+    #[error("cannot use source images from a different registry than the target image: {image} != {target}")]
+    OtherRegistry {
+        /// The registry of the image.
+        image: String,
+        /// The registry of the index.
+        target: String,
+    },
+    /// An image of an index is named without its digest.
+    #[error("{0} has no digest: an index names its images by digest")]
+    NoDigest(String),
+    /// An image of an index is an index itself.
+    #[error("{0} is an index itself; name the images that it has")]
+    NestedIndex(String),
+    /// The registry does not take a blob from another of its repositories.
+    #[error("the registry does not take {blob} from {image} into {target}: push the image to {target} first")]
+    NotMounted {
+        /// The blob.
+        blob: Digest,
+        /// The image that has it.
+        image: String,
+        /// The repository that wants it.
+        target: String,
+    },
     /// Something new cannot be written as JSON.
     #[error("write {what} as JSON")]
     Encode {
@@ -312,9 +336,13 @@ impl Error {
             | Error::OtherPlatform { .. } => ErrorKind::NotFound,
             Error::Platform(_) => ErrorKind::Invalid,
             Error::Conflict(_) => ErrorKind::Conflict,
-            Error::Ambiguous { .. } | Error::Reference(_) | Error::TagWithDigest | Error::Change { .. } => {
-                ErrorKind::Invalid
-            }
+            Error::Ambiguous { .. }
+            | Error::Reference(_)
+            | Error::TagWithDigest
+            | Error::Change { .. }
+            | Error::OtherRegistry { .. }
+            | Error::NoDigest(_)
+            | Error::NestedIndex(_) => ErrorKind::Invalid,
             _ => ErrorKind::Failed,
         }
     }

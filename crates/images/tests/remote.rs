@@ -7,8 +7,8 @@ mod common;
 mod server;
 
 use common::{Tar, config};
-use images::registry::{Credentials, Match};
-use images::{Error, Platform};
+use images::registry::{Credentials, Match, Member, PublishRequest};
+use images::{Error, Platform, Reference};
 use serde_json::json;
 use server::{Door, OCI_INDEX, Registry, pull_of, registries};
 
@@ -87,4 +87,37 @@ fn whoever_must_log_in_to_search_does() {
     };
     assert!(search("wrong").is_err());
     assert_eq!(names(&search("secret").unwrap()), ["app"]);
+}
+
+#[test]
+fn an_index_of_images_of_other_repositories_is_published_without_sending_a_layer() {
+    let registry = Registry::start();
+    let one = registry.keep("one", "1", &[&Tar::new().file("a", b"a").end()]);
+    let two = registry.keep("two", "1", &[&Tar::new().file("b", b"b").end()]);
+    let (registries, runtime) = (registries(), registry.runtime.handle());
+    let member = |repository: &str, digest: &str, architecture: &str| Member {
+        reference: Reference::parse(&format!("{}/{repository}@{digest}", registry.address)).unwrap(),
+        platform: Platform { architecture: architecture.to_owned(), ..Platform::default() },
+    };
+    let request = PublishRequest {
+        reference: registry.name("all:1"),
+        members: vec![member("one", &one, "amd64"), member("two", &two, "arm64")],
+        credentials: Credentials::default(),
+    };
+    let digest = runtime.block_on(registries.publish(&request)).unwrap();
+    assert_eq!(registry.asked("PUT /v2/all/blobs/").len(), 0, "nothing is sent");
+    let pull = pull_of(registry.name("all:1"));
+    let remote = runtime.block_on(registries.remote(&pull)).unwrap();
+    assert_eq!((remote.digest, remote.media_type.as_str()), (digest, OCI_INDEX));
+    let parts: Vec<_> = remote.images.iter().map(|part| part.digest.to_string()).collect();
+    assert_eq!(parts, [one.clone(), two]);
+    assert_eq!(runtime.block_on(registries.remote_image(&pull)).unwrap().diff_ids.len(), 1);
+
+    registry.state().blobs.clear();
+    let refused = runtime.block_on(registries.publish(&request));
+    assert!(matches!(refused, Err(Error::NotMounted { .. })), "{refused:?}");
+    let foreign = Reference::parse(&format!("other.example/one@{one}")).unwrap();
+    let foreign = Member { reference: foreign, platform: Platform::default() };
+    let refused = runtime.block_on(registries.publish(&PublishRequest { members: vec![foreign], ..request }));
+    assert!(matches!(refused, Err(Error::OtherRegistry { .. })), "{refused:?}");
 }

@@ -1,8 +1,8 @@
 //! The Images door.
 
 use crate::{
-    Answer, Credentials, PullProgress, PullRequest, PushProgress, PushRequest, RemoteManifest, SearchRequest,
-    SearchResult,
+    Answer, Credentials, PublishRequest, PullProgress, PullRequest, PushProgress, PushRequest,
+    RemoteManifest, SearchRequest, SearchResult,
 };
 use base::Time;
 use model::ImageId;
@@ -226,6 +226,9 @@ pub trait Images: Send + Sync {
 
     /// What the registry of a name has under it.
     fn remote_manifest(&self, request: PullRequest) -> Answer<'_, RemoteManifest>;
+
+    /// Makes one name of several images that a registry has; the digest of the index.
+    fn publish(&self, request: PublishRequest) -> Answer<'_, String>;
 
     /// What the image of a name says of itself at its registry; its size is that of its layers as they would come.
     fn remote_image(&self, request: PullRequest) -> Answer<'_, ImageDetail>;

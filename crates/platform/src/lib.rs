@@ -32,8 +32,8 @@ pub use node::{
     ProcessTable, Stats, Stream, Streams, TIMED_LABEL, ThrottledCpu, Timing,
 };
 pub use registry::{
-    Compression, Credentials, Incoming, Outgoing, PullProgress, PullRequest, PushProgress, PushRequest,
-    RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
+    Compression, Credentials, Incoming, Outgoing, PublishRequest, PullProgress, PullRequest, PushProgress,
+    PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
 };
 pub use system::{Bridge, DiskUsage, System, SystemInfo, VolumeUsage};
 

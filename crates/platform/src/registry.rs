@@ -200,3 +200,14 @@ pub struct SearchResult {
     /// Whether the registry vouches for it.
     pub official: bool,
 }
+
+/// An index that is to be published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishRequest {
+    /// The name that it gets.
+    pub name: String,
+    /// Its images by name and digest, each with what it is for.
+    pub images: Vec<(String, RemotePlatform)>,
+    /// Who asks.
+    pub credentials: Credentials,
+}

@@ -227,6 +227,42 @@ fn the_daemons_registry_has_what_it_acknowledged_after_the_daemon_was_killed() {
     node.stop();
 }
 
+/// Bytes of all blobs.
+fn blob_bytes(node: &Node) -> u64 {
+    let blobs = fs::read_dir(node.data_root().join("images/blobs/sha256")).unwrap();
+    blobs.map(|blob| blob.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn a_push_to_the_daemons_own_registry_copies_nothing() {
+    if !blackbox::ready(Client::Docker, &["busybox", "nginx"]) {
+        return;
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port())).to_string();
+    let words = vec!["--registry-listen".to_owned(), address.clone()];
+    let node = Node::start_with(Options { words, ..Options::default() });
+    for (client, image) in [(Client::Docker, "busybox"), (Client::Bocage, "nginx")] {
+        assert_eq!(node.load(&blackbox::image_path(image)).code, 0);
+        let cli = node.cli(client);
+        let name = format!("{address}/team/{image}:1");
+        let id = cli.ok(&["inspect", "--format", "{{.Id}}", image]);
+        cli.ok(&["tag", image, &name]);
+        let before = blob_bytes(&node);
+        cli.ok(&["push", &name]);
+        let more = blob_bytes(&node) - before;
+        assert!(more < 10_000, "{more} bytes more: a manifest is not so large");
+        cli.ok(&["rmi", &name, image]);
+        assert_eq!(cli.run(&["image", "inspect", &id]).code, 1);
+        cli.ok(&["pull", &name]);
+        assert_eq!(cli.ok(&["inspect", "--format", "{{.Id}}", &name]), id);
+        if image == "busybox" {
+            assert_eq!(cli.ok(&["run", "--rm", &name, "echo", "works"]), "works");
+            cli.ok(&["rmi", "alpine"]);
+        }
+    }
+    node.stop();
+}
+
 #[test]
 fn what_would_be_open_to_everybody_is_refused_unless_it_is_asked_for() {
     let refused = |words: &[&str]| {

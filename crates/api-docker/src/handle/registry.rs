@@ -5,7 +5,8 @@ use crate::filters::Filters;
 use crate::from_model;
 use crate::server::{Answer, Call, json};
 use crate::wire::registry::{
-    DistributionInspect, DistributionManifest, RemoteDescriptor, RemotePlatform, SearchItem,
+    DistributionInspect, DistributionManifest, PublishAnswer, PublishBody, PublishPart, RemoteDescriptor,
+    RemotePlatform, SearchItem,
 };
 use crate::wire::stream::{Aux, JsonMessage, Progress};
 use crate::wire::{AuthConfig, AuthResponse};
@@ -14,8 +15,8 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::StatusCode;
 use platform::{
-    Compression, Credentials, Error, Incoming, Outgoing, PullProgress, PullRequest, PushProgress,
-    PushRequest, SearchRequest,
+    Compression, Credentials, Error, Incoming, Outgoing, PublishRequest, PullProgress, PullRequest,
+    PushProgress, PushRequest, SearchRequest,
 };
 use tokio::sync::mpsc;
 
@@ -209,6 +210,22 @@ pub(crate) async fn distribution(call: Call) -> Answer {
 
 pub(crate) async fn manifest(call: Call) -> Answer {
     json(StatusCode::OK, &remote(&call).await?)
+}
+
+/// Makes one name of several images.
+pub(crate) async fn publish(mut call: Call) -> Answer {
+    let body: PublishBody = call.json().await?.unwrap_or_default();
+    let image = |part: PublishPart| {
+        let RemotePlatform { architecture, os, variant } = part.platform;
+        (part.name, platform::RemotePlatform { os, architecture, variant })
+    };
+    let request = PublishRequest {
+        name: call.parameter.clone(),
+        images: body.manifests.into_iter().map(image).collect(),
+        credentials: credentials(&call)?,
+    };
+    let digest = call.doors.images.publish(request).await?;
+    json(StatusCode::CREATED, &PublishAnswer { digest })
 }
 
 /// An image as `inspect` shows it, from its registry.

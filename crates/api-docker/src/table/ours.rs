@@ -1,6 +1,6 @@
 //! Endpoints that Docker does not have.
 
-use super::{Operation, done, operation};
+use super::{Operation, Way, done, operation};
 use crate::handle::{registry, system};
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -26,6 +26,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
         |call| Box::pin(registry::manifest(call)),
         &[done("X-Registry-Auth")],
     ),
+    Operation {
+        id: "DistributionPublish",
+        method: "POST",
+        path: "/bocage/v1/distribution/{name*}/manifest",
+        way: Way::Done(|call| Box::pin(registry::publish(call))),
+        parameters: &[done("X-Registry-Auth")],
+        body: &[
+            done("Manifests"),
+            done("Manifests.[].Name"),
+            done("Manifests.[].Platform"),
+            done("Manifests.[].Platform.architecture"),
+            done("Manifests.[].Platform.os"),
+            done("Manifests.[].Platform.variant"),
+        ],
+    },
     operation(
         "DistributionImage",
         "GET",

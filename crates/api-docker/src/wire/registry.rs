@@ -47,6 +47,21 @@ wire! {
         pub platforms: Vec<RemotePlatform>,
     }
 
+    /// An index that is to be published; not of Docker's API.
+    pub struct PublishBody {
+        pub manifests: Vec<PublishPart>,
+    }
+
+    pub struct PublishPart {
+        /// The image by name and digest.
+        pub name: String,
+        pub platform: RemotePlatform,
+    }
+
+    pub struct PublishAnswer {
+        pub digest: String,
+    }
+
     /// What a registry has under a name, in full; not of Docker's API.
     pub struct DistributionManifest {
         pub name: String,

@@ -123,6 +123,10 @@ impl Images for Node {
             platforms: vec![platform],
         }))
     }
+    fn publish(&self, request: PublishRequest) -> Answer<'_, String> {
+        self.ask(format!("publish {} {:?}", request.name, request.images));
+        ready(Ok("sha256:00".into()))
+    }
     fn remote_image(&self, _: PullRequest) -> Answer<'_, ImageDetail> {
         self.image("busybox")
     }

@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod disk;
 pub(crate) mod files;
 pub(crate) mod image;
+pub(crate) mod index;
 pub(crate) mod list;
 pub(crate) mod node;
 pub(crate) mod registry;

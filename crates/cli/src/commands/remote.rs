@@ -46,7 +46,12 @@ pub(crate) async fn search(client: &Client, parsed: &Parsed) -> Result<(), Failu
 }
 
 /// Asks about what the registry of a name has under it.
-async fn ask(client: &Client, text: &str, what: &str, platform: Option<&str>) -> Result<String, Failure> {
+pub(super) async fn ask(
+    client: &Client,
+    text: &str,
+    what: &str,
+    platform: Option<&str>,
+) -> Result<String, Failure> {
     let name = Name::of(text);
     let query = query(&[("platform", platform.map(str::to_owned))]);
     client
@@ -54,7 +59,7 @@ async fn ask(client: &Client, text: &str, what: &str, platform: Option<&str>) ->
         .await
 }
 
-fn read(text: &str) -> Result<Value, Failure> {
+pub(super) fn read(text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::new(format!("read the daemon's answer: {error}")))
 }
 

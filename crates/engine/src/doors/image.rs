@@ -8,8 +8,8 @@ use model::{ImageId, Phase};
 use plan::merge::Defaults;
 use platform::{
     Answer, CommitRequest, Credentials, Error, EventKind, History, Image, ImageDetail, ImageSource, Images,
-    ImportRequest, Kind, LoadProgress, Loaded, PullProgress, PullRequest, PushProgress, PushRequest,
-    RemoteManifest, Removed, SearchRequest, SearchResult,
+    ImportRequest, Kind, LoadProgress, Loaded, PublishRequest, PullProgress, PullRequest, PushProgress,
+    PushRequest, RemoteManifest, Removed, SearchRequest, SearchResult,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -349,6 +349,10 @@ impl Images for Door {
 
     fn remote_manifest(&self, request: PullRequest) -> Answer<'_, RemoteManifest> {
         Box::pin(registry::remote_manifest(&self.0, request))
+    }
+
+    fn publish(&self, request: PublishRequest) -> Answer<'_, String> {
+        Box::pin(registry::publish(&self.0, request))
     }
 
     fn remote_image(&self, request: PullRequest) -> Answer<'_, ImageDetail> {

@@ -6,8 +6,9 @@ use crate::Shared;
 use images::Reference;
 use images::registry::{self, Doing, LayerState, Listener, PullStep, PushState, PushStep};
 use platform::{
-    Compression, Credentials, Error, ImageDetail, Incoming, Kind, Outgoing, PullProgress, PullRequest,
-    PushProgress, PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
+    Compression, Credentials, Error, ImageDetail, Incoming, Kind, Outgoing, PublishRequest, PullProgress,
+    PullRequest, PushProgress, PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest,
+    SearchResult,
 };
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -122,6 +123,26 @@ pub(super) async fn remote_manifest(shared: &Shared, request: PullRequest) -> Re
         media_type: remote.media_type,
         text: String::from_utf8_lossy(&remote.text).into_owned(),
     })
+}
+
+/// Makes one name of several images.
+pub(super) async fn publish(shared: &Shared, request: PublishRequest) -> Result<String, Error> {
+    let mut members = Vec::new();
+    for (name, platform) in &request.images {
+        let RemotePlatform { os, architecture, variant } = platform.clone();
+        let platform = images::Platform { os, architecture, variant };
+        members.push(registry::Member { reference: parsed(name)?, platform });
+    }
+    if members.is_empty() {
+        return Err(Error::invalid(format!("{} has no images: an index names one at least", request.name)));
+    }
+    let request = registry::PublishRequest {
+        reference: parsed(&request.name)?.with_default_tag(),
+        members,
+        credentials: shown(request.credentials),
+    };
+    let published = shared.registries.publish(&request).await;
+    published.map(|digest| digest.to_string()).map_err(|error| image_error(&error))
 }
 
 /// What an image says of itself at its registry.

@@ -100,6 +100,11 @@ impl Endpoint {
         format!("{}/v2/{path}", self.base)
     }
 
+    /// Whether it is on this machine, as far as its name tells.
+    pub(crate) fn is_here(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
     pub(crate) fn is_encrypted(&self) -> bool {
         self.base.starts_with("https://")
     }
@@ -135,6 +140,11 @@ fn is_insecure(settings: &Settings, host: &str) -> bool {
     {
         return true;
     }
+    is_loopback(host)
+}
+
+/// Whether a host, maybe with a port, is this machine.
+fn is_loopback(host: &str) -> bool {
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),

@@ -9,7 +9,6 @@
 //! when it is pushed. A layer that came plain is packed first, with gzip unless told otherwise, since not every client
 //! reads other layers; always in the same way, so that the registry has it when it is pushed again.
 
-use super::error::RegistryError;
 use super::session::Session;
 use super::upload::file_body;
 use super::wait::{Listener, unless_gone};
@@ -26,7 +25,7 @@ use http_body_util::{BodyExt, Full};
 use model::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::Durability;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -130,6 +129,10 @@ pub(super) struct Uploads<'a> {
     plain_as: Packing,
     /// One layer at a time is packed.
     pub(super) packing_turn: Semaphore,
+    /// Whether whoever pushes wants plain layers packed.
+    is_packing_asked_for: bool,
+    /// Whether the registry does not have the images of this node.
+    is_foreign: AtomicBool,
 }
 
 impl Images {
@@ -173,17 +176,31 @@ impl Images {
         let session = runtime.block_on(unless_gone(listener, opened))?;
         let plain_as = parcel.plain_as(request.compression);
         let packing_turn = Semaphore::new(1);
-        let uploads =
-            Uploads { images: self, session: &session, stage: &stage, listener, plain_as, packing_turn };
+        let uploads = Uploads {
+            images: self,
+            session: &session,
+            stage: &stage,
+            listener,
+            plain_as,
+            packing_turn,
+            is_packing_asked_for: matches!(request.compression, Some(Compression::Gzip | Compression::Zstd)),
+            is_foreign: AtomicBool::new(false),
+        };
         let sent = runtime.block_on(uploads.all(&parcel, request));
         let sent = sent.inspect_err(|_| registries.forget(&session.plumbing.endpoint))?;
         let digest = sent.digest;
         let size = sent.text.len() as u64;
+        // Plain layers are shared with this node's own registry; another one gets them packed.
+        let is_own = session.plumbing.endpoint.is_here()
+            && !uploads.is_foreign.load(Ordering::Relaxed)
+            && parcel.manifest.is_none();
         let record = ManifestRecord { image: parcel.id, media_type: sent.media_type, text: sent.text };
         self.store.write(Durability::Lazy, |tx| {
             // It may have been removed in the meantime.
             if tx.get(&IMAGES, &parcel.id)?.is_some_and(|image| !image.removed) {
-                tx.put(&MANIFESTS, &digest, &record)?;
+                if !is_own {
+                    tx.put(&MANIFESTS, &digest, &record)?;
+                }
                 tx.put(&NAMES, &request.reference.digested(digest), &parcel.id)?;
             }
             Ok::<_, Error>(())
@@ -272,17 +289,7 @@ async fn open<'r>(
     scopes: Vec<String>,
 ) -> super::Result<Session<'r>> {
     let reference = &request.reference;
-    let mut last = None;
-    for endpoint in Session::endpoints(registries, reference.domain(), false) {
-        let opened =
-            Session::open(registries, endpoint, reference.path(), scopes.clone(), &request.credentials);
-        match opened.await {
-            Err(error @ RegistryError::Reach { .. }) => last = Some(error),
-            other => return other,
-        }
-    }
-    let (url, source) = (reference.full_name(), "it has no address".into());
-    Err(last.unwrap_or(RegistryError::Address { url, source }))
+    Session::reach(registries, reference.domain(), reference.path(), scopes, &request.credentials).await
 }
 
 impl Uploads<'_> {
@@ -328,7 +335,8 @@ impl Uploads<'_> {
             media_type: media_type.to_owned(),
             text: manifest,
         };
-        self.manifest(&manifest, request.reference.tag().unwrap_or_default()).await?;
+        let tag = request.reference.tag().unwrap_or_default();
+        unless_gone(self.listener, self.session.put_manifest(&manifest, tag)).await?;
         Ok(manifest)
     }
 
@@ -336,8 +344,28 @@ impl Uploads<'_> {
         self.listener.tell(PushStep { id: layer.diff_id.short(), state }).await;
     }
 
+    /// Whether the registry has a layer as it came, or takes it from this machine's own images: then it is this node's own, and
+    /// nothing is sent. Whoever says no once is not asked again.
+    async fn shared(&self, layer: &Outgoing) -> Result<Option<Descriptor>> {
+        let LayerRecord { blob, blob_bytes, packing, .. } = layer.record;
+        let may_share = packing != Packing::Plain || !self.is_packing_asked_for;
+        if !may_share || !self.session.plumbing.endpoint.is_here() || self.is_foreign.load(Ordering::Relaxed)
+        {
+            return Ok(None);
+        }
+        if self.is_there(blob).await? || self.mounted(blob, None).await? {
+            return Ok(Some(Descriptor::new(packing.media_type(), blob, blob_bytes)));
+        }
+        self.is_foreign.store(true, Ordering::Relaxed);
+        Ok(None)
+    }
+
     /// Brings one layer to the registry, if it is not there yet.
     async fn layer(&self, layer: &Outgoing) -> Result<Descriptor> {
+        if let Some(descriptor) = self.shared(layer).await? {
+            self.tell(layer, PushState::Exists).await;
+            return Ok(descriptor);
+        }
         let record = &layer.record;
         let kind = if record.packing == Packing::Plain { self.plain_as } else { record.packing };
         let (known, path) = match packed_table(kind).filter(|_| kind != record.packing) {
@@ -354,7 +382,7 @@ impl Uploads<'_> {
                 return Ok(descriptor);
             }
             for from in &layer.elsewhere {
-                if self.mounted(descriptor.digest, from).await? {
+                if self.mounted(descriptor.digest, Some(from)).await? {
                     self.tell(layer, PushState::Mounted { from: from.clone() }).await;
                     return Ok(descriptor);
                 }

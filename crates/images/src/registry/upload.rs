@@ -2,12 +2,10 @@
 
 use super::dial::Body;
 use super::error::RegistryError;
-use super::fetch::CONTENT_DIGEST;
 use super::push::{Outgoing, Uploads};
 use super::session::{Ask, refused, resolve, without_query};
 use super::token::form;
 use super::wait::unless_gone;
-use crate::contents::NewManifest;
 use crate::hash::Hasher;
 use crate::manifest::Descriptor;
 use crate::packing::pack_as;
@@ -15,7 +13,7 @@ use crate::records::{PackedRecord, Packing, packed_table};
 use crate::{Error, Result};
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Response, StatusCode};
@@ -61,22 +59,11 @@ impl Uploads<'_> {
     }
 
     pub(super) async fn is_there(&self, digest: Digest) -> Result<bool> {
-        let ask = Ask::new(Method::HEAD, self.session.url(&format!("blobs/{digest}")));
-        let response = self.send(&ask).await?;
-        match response.status() {
-            StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => Err(self.refusal(response, &ask).await),
-        }
+        Ok(unless_gone(self.listener, self.session.has_blob(digest)).await?)
     }
 
-    /// Whether the registry takes a blob from another of its repositories. One that would rather have it sent has begun
-    /// an upload, which it forgets by itself.
-    pub(super) async fn mounted(&self, digest: Digest, from: &str) -> Result<bool> {
-        let query = form(&[("mount", &digest.to_string()), ("from", from)]);
-        let mut ask = Ask::new(Method::POST, self.session.url(&format!("blobs/uploads/?{query}")));
-        ask.headers.push((CONTENT_LENGTH, HeaderValue::from_static("0")));
-        Ok(self.send(&ask).await?.status() == StatusCode::CREATED)
+    pub(super) async fn mounted(&self, digest: Digest, from: Option<&str>) -> Result<bool> {
+        Ok(unless_gone(self.listener, self.session.mounted(digest, from)).await?)
     }
 
     /// Sends a blob: an upload is begun, and ended with all of it. Where that breaks off, another is begun.
@@ -140,30 +127,6 @@ impl Uploads<'_> {
         match ended.status() {
             StatusCode::CREATED | StatusCode::NO_CONTENT | StatusCode::OK => Ok(()),
             _ => Err(self.refusal(ended, &end).await),
-        }
-    }
-
-    /// Sends the manifest, and sees that the registry has understood it as it is meant.
-    pub(super) async fn manifest(&self, manifest: &NewManifest, tag: &str) -> Result<()> {
-        let bytes = Bytes::from(manifest.text.clone());
-        let size = bytes.len();
-        let body = move || Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync();
-        let mut ask = Ask::new(Method::PUT, self.session.url(&format!("manifests/{tag}")));
-        let kind = HeaderValue::from_str(&manifest.media_type);
-        ask.headers.extend(kind.ok().map(|kind| (CONTENT_TYPE, kind)));
-        ask.headers.push((CONTENT_LENGTH, HeaderValue::from(size)));
-        ask.body = &body;
-        let response = self.send(&ask).await?;
-        if !response.status().is_success() {
-            return Err(self.refusal(response, &ask).await);
-        }
-        let told = response.headers().get(CONTENT_DIGEST).and_then(|digest| digest.to_str().ok());
-        match told.and_then(|digest| digest.parse::<Digest>().ok()) {
-            Some(found) if found != manifest.digest => {
-                let what = format!("the manifest as the registry took it for {tag}");
-                Err(RegistryError::Digest { what, wanted: manifest.digest, found }.into())
-            }
-            _ => Ok(()),
         }
     }
 }

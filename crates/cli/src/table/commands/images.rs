@@ -224,4 +224,34 @@ pub(super) const COMMANDS: &[Entry] = &[
         Operands::These(&["NAME[:TAG|@DIGEST]"]),
         &[group(FLAGS, &[flag("verbose", Some('v'), Nothing, "Its digest and platforms beside it")])]
     ),
+    entry!(
+        "manifest create",
+        &[],
+        IMAGES,
+        "Write down an index: one name for the images of several platforms",
+        Operands::Several("NAME", 2),
+        &[group(
+            FLAGS,
+            &[flag("amend", Some('a'), Nothing, "Add to the index that was written down before")]
+        )],
+        &[
+            "bocage manifest create team/app:1 team/app:1-amd64 team/app:1-arm64 && bocage manifest push team/app:1"
+        ]
+    ),
+    entry!(
+        "manifest push",
+        &[],
+        IMAGES,
+        "Give an index that was written down to its registry",
+        Operands::These(&["NAME"]),
+        &[group(FLAGS, &[flag("purge", Some('p'), Nothing, "Forget it here once it is there")])]
+    ),
+    entry!(
+        "manifest rm",
+        &[],
+        IMAGES,
+        "Forget indexes that were written down",
+        Operands::Several("NAME", 1),
+        &[]
+    ),
 ];
