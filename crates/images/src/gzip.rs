@@ -27,10 +27,14 @@ const ROOM_BYTES: usize = 64 << 10;
 /// # Errors
 /// Those of reading and writing.
 pub(crate) fn pack(input: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+    pack_in(PIECE_BYTES, input, out)
+}
+
+fn pack_in(piece_bytes: usize, input: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(&HEADER)?;
     let mut whole = Crc::new();
     let packer = || Ok(Deflater(Compress::new(Compression::new(LEVEL), false)));
-    pack_all(input, PIECE_BYTES, packer, |bytes, piece: Crc| {
+    pack_all(input, piece_bytes, packer, |bytes, piece: Crc| {
         whole.combine(&piece);
         out.write_all(bytes)
     })?;
@@ -71,6 +75,9 @@ impl PiecePacker for Deflater {
 mod tests {
     use super::*;
 
+    /// Small pieces do for tests.
+    const PIECE: usize = 64 << 10;
+
     /// Bytes that repeat themselves near and far, and some that do not.
     fn bytes(length: usize) -> Vec<u8> {
         let mut state = 7_u32;
@@ -83,15 +90,13 @@ mod tests {
 
     fn packed(plain: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        pack(&mut &plain[..], &mut out).unwrap();
+        pack_in(PIECE, &mut &plain[..], &mut out).unwrap();
         out
     }
 
     #[test]
     fn whatever_is_packed_comes_out_again_as_one_stream() {
-        for length in
-            [0, 1, WINDOW_BYTES, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 77]
-        {
+        for length in [0, 1, WINDOW_BYTES, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 77] {
             let plain = bytes(length);
             let mut back = Vec::new();
             // This reader knows one stream and checks the sum and the length of it.
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn bytes_that_cannot_be_packed_grow_by_little() {
         let mut state = 1_u64;
-        let plain: Vec<u8> = (0..PIECE_BYTES + 5)
+        let plain: Vec<u8> = (0..PIECE + 5)
             .map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (state >> 56) as u8
@@ -120,15 +125,15 @@ mod tests {
     fn a_piece_knows_what_came_before_it() {
         // Deflate looks back a little less than its window.
         let one = bytes(WINDOW_BYTES / 2);
-        let often: Vec<u8> = one.iter().copied().cycle().take(PIECE_BYTES + WINDOW_BYTES).collect();
-        let once = packed(&often[..PIECE_BYTES]).len();
+        let often: Vec<u8> = one.iter().copied().cycle().take(PIECE + WINDOW_BYTES).collect();
+        let once = packed(&often[..PIECE]).len();
         let more = packed(&often).len() - once;
         assert!(more < 2000, "the last bytes were there before, and took {more}");
     }
 
     #[test]
     fn the_same_bytes_become_the_same_bytes() {
-        let plain = bytes(4 * PIECE_BYTES + 3);
+        let plain = bytes(4 * PIECE + 3);
         assert_eq!(packed(&plain), packed(&plain));
     }
 }
