@@ -29,6 +29,8 @@ mod dial;
 mod endpoint;
 mod error;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod login;
 mod pull;
 mod push;

@@ -81,7 +81,7 @@ async fn listed<Step>(
 }
 
 /// Where the next page is (RFC 8288): `</v2/x/tags/list?last=b>; rel="next"`.
-fn next_page(link: &str) -> Option<&str> {
+pub(super) fn next_page(link: &str) -> Option<&str> {
     let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     rest.contains("next").then_some(address)
 }
