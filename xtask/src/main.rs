@@ -12,6 +12,7 @@
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
 //! | `suite distribution` | the distribution specification's own tests, against our registry ([`suite`]) |
+//! | `torture images`, `torture registry` | the tests of crates that take too long for every day ([`torture`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
 //! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
 //!
@@ -38,6 +39,7 @@ mod scratch;
 mod shell;
 mod suite;
 mod test;
+mod torture;
 mod vm;
 
 use std::process::ExitCode;
@@ -45,7 +47,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 14] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -56,6 +58,8 @@ const COMMANDS: [(&str, &str); 12] = [
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
     ("suite distribution", "run the distribution specification's own tests against our registry"),
+    ("torture images", "kill every operation on images and registries at each of its steps"),
+    ("torture registry", "push a thousand times while everything that may be is collected"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
     ("vm-test", "boot one with control groups v2 alone and run tests there"),
 ];
@@ -83,6 +87,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["broken", rest @ ..] => broken::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["suite", rest @ ..] => suite::run(rest),
+        ["torture", rest @ ..] => torture::run(rest),
         ["vm-demo"] => vm::demo(),
         ["vm-test", rest @ ..] => vm::test(rest),
         // The halves of the commands above that need root; see `shell::as_root`.
