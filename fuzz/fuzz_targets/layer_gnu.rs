@@ -6,6 +6,8 @@
 //! - names that begin with `.wh.`, which take something away;
 //! - names with `..`, which GNU tar skips, and links that lead up or to an absolute path, which it makes last: both are refused or
 //!   kept inside by us, as `layer` and the tests of the crate show;
+//! - pieces of sparse files that are no whole blocks, but for the last: GNU tar, which makes none, begins each piece with a block, and
+//!   others (Go's `archive/tar`, and we) do not; and holes at the end that no empty piece tells, which GNU tar does not make;
 //! - types of entries without a meaning in a layer, which we refuse;
 //! - attributes of overlayfs itself, which we do not take, and those of links, which the kernel does not.
 //!
@@ -142,16 +144,24 @@ fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
     records.push(b'\n');
 }
 
-/// Offset and length of each piece, and the bytes of the whole file.
+/// Offset and length of each piece, and the bytes of the whole file. All but the last are whole blocks.
 fn pieces(gaps: &[(u8, u8)], tail: u8) -> (Vec<(u64, u64)>, u64) {
+    let count = gaps.len().min(6);
     let mut at = 0;
     let mut found = Vec::new();
-    for &(gap, length) in gaps.iter().take(6) {
+    for (index, &(gap, length)) in gaps.iter().take(count).enumerate() {
         at += u64::from(gap) * 512;
-        found.push((at, u64::from(length)));
-        at += u64::from(length);
+        let blocks = 512 * (1 + u64::from(length) % 3);
+        let length = if index + 1 == count { blocks - u64::from(length) } else { blocks };
+        found.push((at, length));
+        at += length;
     }
-    (found, at + u64::from(tail) * 512)
+    if tail > 0 {
+        // A hole at the end is told by a piece without bytes behind it.
+        at = at.next_multiple_of(512) + u64::from(tail) * 512;
+        found.push((at, 0));
+    }
+    (found, at)
 }
 
 fn content(length: usize, seed: usize) -> Vec<u8> {

@@ -12,6 +12,7 @@
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
 //! | `suite distribution` | the distribution specification's own tests, against our registry ([`suite`]) |
+//! | `suite clients` | skopeo, podman, buildah, docker and docker-registry, with our registry ([`clients`]) |
 //! | `torture images`, `torture registry` | the tests of crates that take too long for every day ([`torture`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
 //! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
@@ -29,6 +30,7 @@
 mod bench;
 mod broken;
 mod check;
+mod clients;
 mod demo;
 mod generate;
 mod http;
@@ -47,7 +49,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 15] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -58,6 +60,7 @@ const COMMANDS: [(&str, &str); 14] = [
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
     ("suite distribution", "run the distribution specification's own tests against our registry"),
+    ("suite clients", "copy images between our registry, docker-registry and the clients that are installed"),
     ("torture images", "kill every operation on images and registries at each of its steps"),
     ("torture registry", "push a thousand times while everything that may be is collected"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
@@ -95,6 +98,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["root", "demo"] => demo::as_root(),
         ["root", "bench", rest @ ..] => bench::as_root(rest),
         ["root", "bench-floor", rest @ ..] => bench::floor(rest),
+        ["root", "suite", "clients"] => clients::as_root(),
         ["root", "vm-demo"] => vm::demo_as_root(),
         ["root", "vm-test", rest @ ..] => vm::test_as_root(rest),
         [] | ["help" | "--help" | "-h"] => {
