@@ -13,6 +13,8 @@
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
 //! | `bench images` | what an image costs on its way, beside Docker, Podman and skopeo ([`bench`]) |
 //! | `suite distribution` | the distribution specification's own tests, against our registry ([`suite`]) |
+//! | `suite clients` | skopeo, podman, buildah, docker and docker-registry, with our registry ([`clients`]) |
+//! | `torture images`, `torture registry` | the tests of crates that take too long for every day ([`torture`]) |
 //! | `vm-demo` | the binary alone on a Debian machine in QEMU ([`vm`]) |
 //! | `vm-test` | tests of containers and control groups in such a machine ([`vm`]) |
 //!
@@ -29,6 +31,7 @@
 mod bench;
 mod broken;
 mod check;
+mod clients;
 mod demo;
 mod generate;
 mod http;
@@ -39,6 +42,7 @@ mod scratch;
 mod shell;
 mod suite;
 mod test;
+mod torture;
 mod vm;
 
 use std::process::ExitCode;
@@ -46,7 +50,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 13] = [
+const COMMANDS: [(&str, &str); 15] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -58,6 +62,9 @@ const COMMANDS: [(&str, &str); 13] = [
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
     ("bench images", "measure load, save, pull and push, beside Docker, Podman and skopeo"),
     ("suite distribution", "run the distribution specification's own tests against our registry"),
+    ("suite clients", "copy images between our registry, docker-registry and the clients that are installed"),
+    ("torture images", "kill every operation on images and registries at each of its steps"),
+    ("torture registry", "push a thousand times while everything that may be is collected"),
     ("vm-demo", "boot a Debian machine in QEMU and run `bocage demo` there"),
     ("vm-test", "boot one with control groups v2 alone and run tests there"),
 ];
@@ -85,6 +92,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["broken", rest @ ..] => broken::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["suite", rest @ ..] => suite::run(rest),
+        ["torture", rest @ ..] => torture::run(rest),
         ["vm-demo"] => vm::demo(),
         ["vm-test", rest @ ..] => vm::test(rest),
         // The halves of the commands above that need root; see `shell::as_root`.
@@ -92,6 +100,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["root", "demo"] => demo::as_root(),
         ["root", "bench", rest @ ..] => bench::as_root(rest),
         ["root", "bench-floor", rest @ ..] => bench::floor(rest),
+        ["root", "suite", "clients"] => clients::as_root(),
         ["root", "vm-demo"] => vm::demo_as_root(),
         ["root", "vm-test", rest @ ..] => vm::test_as_root(rest),
         [] | ["help" | "--help" | "-h"] => {

@@ -10,13 +10,14 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{product, say};
+use crate::{clients, product, say};
 
 /// Runs a suite by its name.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     match words {
         ["distribution"] => distribution(),
-        _ => bail!("`suite` takes `distribution`"),
+        ["clients"] => clients::run(),
+        _ => bail!("`suite` takes `distribution` or `clients`"),
     }
 }
 
@@ -32,14 +33,20 @@ fn runner(name: &str) -> Result<PathBuf> {
 }
 
 /// A registry on a folder of its own, which is gone with it.
-struct Registry {
+pub(crate) struct Registry {
     folder: PathBuf,
     child: Child,
     address: String,
 }
 
 impl Registry {
-    fn start(binary: &Path) -> Result<Registry> {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Starts one on a free port.
+    pub(crate) fn start(binary: &Path) -> Result<Registry> {
         let folder = PathBuf::from(format!("/var/tmp/bocage-suite-{}", std::process::id()));
         let mut child = Command::new(binary)
             .args(["registry", "--listen", "127.0.0.1:0", "--data"])

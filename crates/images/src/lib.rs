@@ -28,9 +28,14 @@ mod commit;
 mod compare;
 mod config;
 mod contents;
+#[cfg(test)]
+mod crashes;
 pub mod distribution;
 mod error;
 mod find;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gzip;
 mod hash;
 mod home;

@@ -195,6 +195,9 @@ pub enum BadDocument {
     /// It is no JSON, or not of the form that it should have.
     #[error("it is not the JSON that it should be")]
     Json(#[source] serde_json::Error),
+    /// It is JSON, and no object.
+    #[error("it is JSON that is no object")]
+    NoObject,
     /// It is of a kind that is not understood.
     #[error("media type {0:?} is not understood; OCI and Docker (schema 2) manifests and indexes are")]
     MediaType(String),
@@ -269,6 +272,10 @@ impl<D: DeserializeOwned> Document<D> {
     pub fn read(bytes: &[u8], came_as: &str) -> Result<Document<D>, BadDocument> {
         if bytes.len() > DOCUMENT_BYTES_MAX {
             return Err(BadDocument::TooLarge { found: bytes.len() });
+        }
+        // A list of values in the order of the fields would be taken for the object that has them, by us alone.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(BadDocument::NoObject);
         }
         let outline: Outline = serde_json::from_slice(bytes).map_err(BadDocument::Json)?;
         let outside = came_as.split(';').next().unwrap_or_default().trim();

@@ -88,7 +88,7 @@ impl Images {
 }
 
 /// Bytes of all files below a directory, each file once however many names it has.
-fn file_bytes(directory: &Path) -> io::Result<u64> {
+pub(crate) fn file_bytes(directory: &Path) -> io::Result<u64> {
     let mut seen = HashSet::new();
     let mut bytes = 0;
     let mut open = vec![directory.to_owned()];

@@ -139,13 +139,18 @@ impl Reference {
         self.domain == other.domain && self.path == other.path
     }
 
-    /// The repository as people write it: without the default registry.
+    /// The repository as people write it: without the default registry, unless the rest would mean something else.
     pub fn familiar_name(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
-            return format!("{}/{}", self.domain, self.path);
+            return self.full_name();
         }
         let short = self.path.strip_prefix(DEFAULT_DIRECTORY).filter(|rest| !rest.contains('/'));
-        short.unwrap_or(&self.path).to_owned()
+        let short = short.unwrap_or(&self.path);
+        // A directory of the default registry may look like a registry, and a repository like an id.
+        match Reference::parse(short) {
+            Ok(read) if read.same_repository(self) => short.to_owned(),
+            _ => self.full_name(),
+        }
     }
 
     /// All of it as people write it.
@@ -228,6 +233,21 @@ pub(crate) fn is_tag(text: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_name_of_the_default_registry_that_looks_like_something_else_is_shown_in_full() {
+        let id = "0".repeat(64);
+        for text in
+            ["docker.io/other.example/app", "docker.io/localhost/app", &format!("docker.io/library/{id}")]
+        {
+            let name = Reference::parse(text).unwrap();
+            assert_eq!(
+                (name.familiar().as_str(), Reference::parse(&name.familiar())),
+                (text, Ok(name.clone()))
+            );
+        }
+        assert_eq!(Reference::parse("docker.io/library/nginx:1").unwrap().familiar(), "nginx:1");
+    }
 
     #[test]
     fn short_names_mean_the_default_registry_and_are_shown_short() {

@@ -216,7 +216,8 @@ impl Images {
             // A container may have been made since the question; the next call asks again.
             return Ok(());
         }
-        let free: Vec<Digest> = self.store.write(Durability::Lazy, |tx| {
+        // The tables first: a crash must not leave an image without its files.
+        let free: Vec<Digest> = self.store.write(Durability::Synced, |tx| {
             let mut free = Vec::new();
             for id in unused {
                 // It may have been loaded again in the meantime.
@@ -250,7 +251,7 @@ impl Images {
         if pins.frozen > 0 {
             return Ok(());
         }
-        let layers = self.store.write(Durability::Lazy, |tx| unreached(tx, None))?;
+        let layers = self.store.write(Durability::Synced, |tx| unreached(tx, None))?;
         self.discard(stage, &pins, &layers)?;
         drop(pins);
         Ok(())

@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod device_filter;
 pub mod filter;
 pub mod link;
+pub mod listener;
 pub mod mount;
 pub mod process;
 pub mod socket;

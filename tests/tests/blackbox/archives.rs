@@ -1,7 +1,9 @@
 //! Archives of images: both layouts, compressed and plain, and hostile ones.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -200,5 +202,40 @@ rows! {
             }
         }
         works(&cli, "busybox");
+    }
+
+    fn an_image_is_loaded_run_and_saved_without_a_difference(node, cli) needs ["busybox"] {
+        let home = node.home();
+        let parts = take_apart(&home);
+        let root = home.join("root");
+        fs::create_dir(&root).unwrap();
+        let run = |program: &str, words: &[&str]| {
+            let status = Command::new(program).args(words).current_dir(&root).status().unwrap();
+            assert!(status.success(), "{program} {words:?}");
+        };
+        run("tar", &["-xpf", &parts.layer.to_string_lossy()]);
+        let odd = root.join(OsStr::from_bytes(b"caf\xe9"));
+        fs::write(&odd, "no text").unwrap();
+        run("touch", &["-d", "2001-02-03 04:05:06.789", "stamped"]);
+        run("truncate", &["--size", "5G", "hole"]);
+        let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        rustix::fs::setxattr(&odd, "security.capability", capability, rustix::fs::XattrFlags::empty()).unwrap();
+        let layer = home.join("odd.tar");
+        let file = layer.to_string_lossy().into_owned();
+        run("tar", &["--format=posix", "--sparse", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-cf", &file, "."]);
+        let wanted = sha256(&layer);
+        assert_eq!(cli.run(&["load", "-i", &archive_of(&home, &layer).to_string_lossy()]).code, 0);
+        let script = "cat caf*; stat -c ' %s %y' hole stamped";
+        let said = cli.ok(&["run", "--name", "odd", "hostile", "sh", "-c", script]);
+        assert!(said.starts_with("no text 5368709120 ") && said.contains("04:05:06.789"), "{said}");
+        cli.ok(&["rm", "odd"]);
+        let saved = home.join("saved.tar");
+        cli.ok(&["save", "-o", &saved.to_string_lossy(), "hostile"]);
+        let out = home.join("saved");
+        fs::create_dir(&out).unwrap();
+        let status = Command::new("tar").arg("-C").arg(&out).arg("-xf").arg(&saved).status().unwrap();
+        assert!(status.success());
+        let manifest: Value = serde_json::from_slice(&fs::read(out.join("manifest.json")).unwrap()).unwrap();
+        assert_eq!(sha256(&out.join(manifest[0]["Layers"][0].as_str().unwrap())), wanted);
     }
 }

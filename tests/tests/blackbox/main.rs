@@ -16,6 +16,7 @@ mod files;
 mod formats;
 mod images;
 mod isolation;
+mod killed;
 mod lifecycle;
 mod looking;
 mod many;

@@ -22,16 +22,16 @@
 //! - What a push was told that it need not send stays long enough for the push to end (see `announced`).
 
 mod access;
-mod announced;
-mod blobs;
+pub(crate) mod announced;
+pub(crate) mod blobs;
 mod cache;
 mod collect;
-mod digest;
+pub(crate) mod digest;
 mod http;
 mod lists;
 mod manifests;
 mod names;
-mod records;
+pub(crate) mod records;
 mod refusal;
 mod tls;
 mod uploads;
@@ -41,6 +41,8 @@ pub use access::{Access, Action, BadUsers, Rights, User, hash_password};
 pub use cache::{BadUpstream, Cache, KEPT};
 pub use collect::Collected;
 pub use digest::{BadContentDigest, ContentDigest};
+#[cfg(any(test, fuzzing))]
+pub use http::fuzzing::request_headers;
 pub use http::{Served, serve};
 pub use names::{Repository, Tag, Target};
 pub(crate) use records::{all_held, is_held};
@@ -72,7 +74,7 @@ impl Registry {
     }
 
     /// Opens it as if it were `opened`.
-    fn open_at(images: Arc<Images>, clock: Clock, opened: Instant) -> Result<Registry> {
+    pub(crate) fn open_at(images: Arc<Images>, clock: Clock, opened: Instant) -> Result<Registry> {
         let uploads = Uploads::open(images.home.uploads())?;
         Ok(Registry { images, clock, uploads, announced: Announced::new(opened) })
     }

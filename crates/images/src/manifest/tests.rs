@@ -143,3 +143,10 @@ proptest! {
         let _ = Document::parse(text.as_bytes(), &came_as);
     }
 }
+
+#[test]
+fn a_list_of_values_is_not_taken_for_the_object_that_has_them() {
+    for list in [r#"[2,"",[]]"#, " \n[]"] {
+        assert!(matches!(Document::parse(list.as_bytes(), OCI_INDEX), Err(BadDocument::NoObject)), "{list}");
+    }
+}

@@ -30,6 +30,8 @@ mod dial;
 mod endpoint;
 mod error;
 pub(crate) mod fetch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod login;
 mod publish;
 mod pull;

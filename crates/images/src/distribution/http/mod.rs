@@ -12,6 +12,8 @@
 
 mod blobs;
 mod body;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lists;
 mod manifests;
 mod range;

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Pushes of the race between pushing and collecting.
 const ROUNDS: usize = 100;
+/// The same where there is time.
+const TORTURE_ROUNDS: usize = 1000;
 
 #[test]
 fn what_no_manifest_needs_goes_unless_a_push_counts_on_it() {
@@ -103,10 +105,20 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// A client that is told that a blob is here pushes a manifest that needs it, while everything that is not announced is
-/// being collected.
 #[test]
 fn a_push_that_was_told_that_a_blob_is_here_finds_it_there() {
+    push_while_collecting(ROUNDS);
+}
+
+#[test]
+#[ignore = "takes long: `cargo xtask torture registry`"]
+fn torture_a_push_that_was_told_that_a_blob_is_here_finds_it_there() {
+    push_while_collecting(TORTURE_ROUNDS);
+}
+
+/// A client that is told that a blob is here pushes a manifest that needs it, while everything that is not announced is
+/// being collected.
+fn push_while_collecting(rounds: usize) {
     let site = Site::new();
     let registry = &site.registry;
     let long_ago = Clock::system().instant().checked_sub(ANNOUNCED_KEPT).unwrap();
@@ -126,7 +138,7 @@ fn a_push_that_was_told_that_a_blob_is_here_finds_it_there() {
                 registry.collect().unwrap();
             }
         });
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             match registry.blob(&repository, digest) {
                 Ok(_) => told += 1,
                 Err(Refusal::UnknownBlob { .. }) => {
@@ -141,5 +153,8 @@ fn a_push_that_was_told_that_a_blob_is_here_finds_it_there() {
             registry.announced.announce(held.clone(), long_ago);
         }
     });
-    assert_eq!(told + pushed_again, ROUNDS);
+    assert_eq!(told + pushed_again, rounds);
+    println!(
+        "{rounds} pushes while all that could be was collected: {told} found their blob, {pushed_again} sent it again"
+    );
 }

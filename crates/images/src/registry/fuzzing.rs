@@ -1,0 +1,23 @@
+//! A door for fuzzers: what a registry says in the lines of its answer.
+
+use super::challenge::{Challenge, best};
+use super::session::resolve;
+use super::tags::next_page;
+
+/// Reads a `WWW-Authenticate`, a `Link` and a `Location`. Panics where what is understood could not be.
+pub fn response_headers(text: &str) {
+    if let Some(Challenge::Bearer { realm, service, scope }) = best([text]) {
+        assert!(!realm.is_empty());
+        let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+        let said = format!(
+            "Bearer realm=\"{}\",service=\"{}\",scope=\"{}\"",
+            quoted(&realm),
+            quoted(&service),
+            quoted(&scope)
+        );
+        assert_eq!(best([said.as_str()]), Some(Challenge::Bearer { realm, service, scope }), "{text:?}");
+    }
+    let base = hyper::Uri::from_static("http://registry:5000/v2/name/blobs/uploads/");
+    let place = resolve(&base, next_page(text).unwrap_or(text));
+    assert!(!place.is_empty(), "{text:?}");
+}
