@@ -14,6 +14,7 @@
 //! Nothing here knows how a container is made: whatever `docker` could not ask of a daemon, this cannot either, but for
 //! `/bocage/v1`.
 
+mod blocking;
 mod client;
 mod commands;
 mod failure;
@@ -27,7 +28,7 @@ mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, files, image, list, node, registry, run, show, stats};
+use commands::{bootstrap, container, demo, files, image, list, node, registry, run, show, stats};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -273,6 +274,7 @@ async fn execute(
         "export" => files::export(client, parsed).await,
         "save" => image::save(client, parsed).await,
         "import" => image::import(client, parsed).await,
+        "image bootstrap" => bootstrap::bootstrap(client, parsed).await,
         "tag" => image::tag(client, parsed).await,
         "rmi" => image::remove(client, parsed).await,
         "pull" => registry::pull(client, parsed).await,

@@ -2,8 +2,8 @@
 
 use super::Takes::{Many, Nothing, One};
 use super::flags::{
-    DAEMON, DAEMON_REGISTRY, EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME, NETWORK,
-    PROCESS, QUIET, REGISTRY, RUN_ONLY, STOP, STORAGE, flag, group,
+    BOOTSTRAP, DAEMON, DAEMON_REGISTRY, EXEC, FILTER, FLAGS, FORMAT, INSPECT_FORMAT, ISOLATION, LIMITS, NAME,
+    NETWORK, PROCESS, QUIET, REGISTRY, RUN_ONLY, STOP, STORAGE, flag, group,
 };
 use super::{Entry, Operands};
 
@@ -415,6 +415,19 @@ pub(crate) const COMMANDS: &[Entry] = &[
             ]
         )],
         &["tar -C root -c . | bocage import -c 'CMD [\"/bin/sh\"]' - mine:1"]
+    ),
+    entry!(
+        "image bootstrap",
+        &[],
+        IMAGES,
+        "Make a base image from a distribution's packages",
+        Operands::These(&["debian|ubuntu[:SUITE]"]),
+        &[BOOTSTRAP],
+        &[
+            "bocage image bootstrap debian:bookworm",
+            "bocage image bootstrap ubuntu:noble --package curl,ca-certificates --tag tools:1",
+            "bocage image bootstrap debian --mirror http://mirror.example/debian --keyring keys.gpg"
+        ]
     ),
     entry!(
         "tag",

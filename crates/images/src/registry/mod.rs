@@ -46,8 +46,8 @@ pub use pull::{LayerState, PullRequest, PullStep, Pulled};
 pub use push::{PushRequest, PushState, PushStep, Pushed};
 pub use wait::{Doing, Listener};
 
+use self::dial::{Proxy, Requests};
 use challenge::Challenge;
-use dial::{Proxy, Requests};
 use endpoint::Endpoint;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -84,7 +84,7 @@ impl Registries {
         if clients.len() >= KNOWN_MAX {
             clients.clear();
         }
-        let client = dial::requests(&self.settings, endpoint)?;
+        let client = self::dial::requests(&self.settings, endpoint)?;
         clients.insert(endpoint.clone(), client.clone());
         Ok(client)
     }

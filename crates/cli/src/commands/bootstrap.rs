@@ -1,0 +1,465 @@
+//! `image bootstrap`: a base image out of a distribution's packages, made with any daemon that speaks the Engine API.
+//!
+//! ```text
+//!  mirror -> packages, verified -> POST /images/create?fromSrc=-  an image for the moment
+//!                                  POST /containers/create        a container of it: the second stage
+//!                                  GET  /containers/…/export      what it has become -> one layer, tidied
+//!                                  POST /images/load              the image
+//! ```
+//!
+//! The image for the moment and its container go away again, however it ends. What is fetched, and why it is believed, is said in
+//! the crate `bootstrap`; nothing of the distribution runs or is unpacked on this machine but by the daemon.
+
+use super::list::string;
+use crate::client::{Client, Pieces, Values, escape, query};
+use crate::failure::Failure;
+use crate::pump::Frames;
+use crate::table::Parsed;
+use crate::{blocking, printer, start};
+use base::{Chain, Clock, Time};
+use bootstrap::archive::{self, Archive, Place, Progress, Shelf, Trust};
+use bootstrap::distribution::Distribution;
+use bootstrap::fetch::Fetcher;
+use bootstrap::image::{Description, Image};
+use bootstrap::index::Package;
+use bootstrap::layer::Layer;
+use bootstrap::openpgp::Keyring;
+use bootstrap::resolve::{self, Chosen};
+use bootstrap::rootfs::{Input, Rootfs, merged};
+use bootstrap::{Error, stage};
+use hyper::Method;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Bytes of a keyring; Debian's have 60 kB.
+const KEYRING_BYTES_MAX: u64 = 16 << 20;
+/// Lines of the second stage that are shown when it fails.
+const LINES_SHOWN: usize = 20;
+/// The exit codes of whoever was interrupted, or asked to end: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let failure = Failure::new(Chain(&error).to_string());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// What was asked for.
+struct Wish {
+    distribution: &'static Distribution,
+    architecture: String,
+    places: Vec<Place>,
+    packages: Vec<String>,
+    name: String,
+}
+
+/// Makes the image, and tells its id.
+pub(crate) async fn bootstrap(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+    let wish = wish(client, parsed).await?;
+    let trust = trust(&wish, parsed)?;
+    let steps = Steps::new(parsed.is("quiet"));
+    let room = Room::new(parsed.get("cache"))?;
+    let made = Moment::new();
+    let work = async {
+        let fetched = fetch(&wish, &trust, &room, &steps).await?;
+        make(client, &wish, &fetched, &room, &made, &steps).await
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        code = asked_to_end() => Err(Failure::silent(code)),
+    };
+    steps.end_line();
+    // Whatever has happened, and whether or not it was there.
+    let removed = made.remove(client).await;
+    let id = outcome?;
+    removed?;
+    printer::line(&id);
+    Ok(())
+}
+
+async fn asked_to_end() -> u8 {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => INTERRUPTED,
+        _ = terminate.recv() => TERMINATED,
+    }
+}
+
+/// The words of a flag that may be given several times, and with commas.
+fn words(given: &[String]) -> Vec<String> {
+    given
+        .iter()
+        .flat_map(|words| words.split(','))
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+async fn wish(client: &Client, parsed: &Parsed) -> Result<Wish, Failure> {
+    let operand = parsed.operands().first().cloned().unwrap_or_default();
+    let (name, suite) =
+        operand.split_once(':').map_or((operand.as_str(), None), |(name, suite)| (name, Some(suite)));
+    let distribution = Distribution::of(name)?;
+    let suite = suite.filter(|suite| !suite.is_empty()).unwrap_or(distribution.default_suite);
+    let version = client.get("/version").await?;
+    let architecture = string(&version, "Arch").to_owned();
+    if let Some(wanted) = parsed.get("arch").filter(|wanted| *wanted != architecture) {
+        return Err(Failure::new(format!("the daemon's machine is {architecture}, not {wanted}"))
+            .with_hint("packages install themselves, which only a machine of their own kind can do"));
+    }
+    let (mirror, security) = distribution.mirrors(&architecture)?;
+    let mirror = parsed.get("mirror").unwrap_or(mirror).trim_end_matches('/');
+    let components = words(&[parsed.get("components").unwrap_or("main").to_owned()]);
+    let place = |mirror: &str, suite: &str| Place {
+        mirror: mirror.to_owned(),
+        suite: suite.to_owned(),
+        components: components.clone(),
+    };
+    let mut places = vec![place(mirror, suite)];
+    if parsed.is("security") {
+        places.push(place(security, &format!("{suite}{}", distribution.security_suffix)));
+    }
+    let name = parsed.get("tag").map_or_else(|| format!("{name}:{suite}"), str::to_owned);
+    Ok(Wish { distribution, architecture, places, packages: words(&parsed.all("package")), name })
+}
+
+/// Whom to believe.
+fn trust(wish: &Wish, parsed: &Parsed) -> Result<Trust, Failure> {
+    let trust = |keyring| Trust { keyring, expired: parsed.is("allow-expired"), now: Clock::system().now() };
+    if parsed.is("allow-unsigned") {
+        printer::note("WARNING! No signature is looked at: the packages are those of whoever answers.");
+        return Ok(trust(None));
+    }
+    let path = match parsed.get("keyring") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let looked_at = wish.distribution.keyrings();
+            let found = looked_at.iter().find(|path| path.is_file()).cloned();
+            let package = wish.distribution.keyring_package;
+            found.ok_or(Error::KeyringMissing { distribution: wish.distribution.name, package, looked_at })?
+        }
+    };
+    let unreadable =
+        |error: std::io::Error| Failure::new(format!("open the keyring {}: {error}", path.display()));
+    let length = fs::metadata(&path).map_err(unreadable)?.len();
+    if length > KEYRING_BYTES_MAX {
+        return Err(Failure::new(format!(
+            "the keyring {} has more than {KEYRING_BYTES_MAX} bytes",
+            path.display()
+        )));
+    }
+    let bytes = fs::read(&path).map_err(unreadable)?;
+    let keyring = Keyring::parse(&bytes).map_err(|source| Error::Keyring { path: path.clone(), source })?;
+    Ok(trust(Some(keyring)))
+}
+
+/// Where files lie while the image is made. What is there for the moment only is gone with the value.
+struct Room {
+    shelf: Shelf,
+    spool: PathBuf,
+    temporary: Option<PathBuf>,
+}
+
+impl Room {
+    fn new(cache: Option<&str>) -> Result<Room, Failure> {
+        let (folder, is_temporary) = match cache {
+            Some(folder) => (PathBuf::from(folder), false),
+            None => {
+                (start::temporary().join(format!("bocage-bootstrap-{:016x}", base::random::number())), true)
+            }
+        };
+        fs::create_dir_all(&folder)
+            .map_err(|error| Failure::new(format!("make the directory {}: {error}", folder.display())))?;
+        let spool = folder.join(format!("{:016x}.spool", base::random::number()));
+        Ok(Room { shelf: Shelf::new(&folder), spool, temporary: is_temporary.then_some(folder) })
+    }
+
+    /// An empty file without a name.
+    fn spool(&self) -> Result<fs::File, Failure> {
+        let opened = fs::File::options().read(true).write(true).create_new(true).open(&self.spool);
+        let file = opened.and_then(|file| fs::remove_file(&self.spool).map(|()| file));
+        file.map_err(|error| Failure::new(format!("write to {}: {error}", self.spool.display())))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.temporary {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// What was fetched.
+struct Fetched {
+    archives: Vec<Archive>,
+    chosen: Chosen,
+    inputs: Vec<Input>,
+    /// When the newest of the archives was made.
+    date: Time,
+}
+
+async fn fetch(wish: &Wish, trust: &Trust, room: &Room, steps: &Steps) -> Result<Fetched, Failure> {
+    let fetcher = Fetcher::new(&start::proxies(), concat!("bocage/", env!("CARGO_PKG_VERSION")))?;
+    let mut archives = Vec::new();
+    for place in &wish.places {
+        let archive = Archive::open(&fetcher, place.clone(), trust, wish.distribution).await?;
+        let signed = archive.signer.as_ref();
+        let signed =
+            signed.map_or("not looked at".to_owned(), |by| format!("{} ({})", by.user, by.fingerprint));
+        steps.line(&format!(
+            "{} {} of {}; signed by: {signed}",
+            place.mirror, place.suite, archive.release.date
+        ));
+        archives.push(archive);
+    }
+    let index = archive::index(&fetcher, &room.shelf, &archives, &wish.architecture).await?;
+    // Whoever uses the image wants to install more; archives without apt are made without.
+    let apt = index.get("apt").map(|apt| apt.name.clone());
+    let wishes: Vec<String> = apt.into_iter().chain(wish.packages.iter().cloned()).collect();
+    let chosen = resolve::choose(&index, &wishes)?;
+    let packages: Vec<&Package> = chosen.names().filter_map(|name| index.get(name)).collect();
+    let bytes: u64 = packages.iter().map(|package| package.size).sum();
+    let count = packages.len();
+    let told = |far: Progress| {
+        let (here, all) =
+            (crate::format::human::bytes(far.bytes.min(bytes)), crate::format::human::bytes(bytes));
+        steps.now(&format!("fetching packages: {} of {count}, {here} of {all}", far.packages));
+    };
+    let paths = archive::fetch(&fetcher, &room.shelf, &archives, &packages, &told).await?;
+    steps.line(&format!(
+        "{count} packages, {}, each with the hash that is signed",
+        crate::format::human::bytes(bytes)
+    ));
+    let input = |name: &String, is_required| {
+        paths.get(name).map(|path| Input { name: name.clone(), path: path.clone(), is_required })
+    };
+    let required = chosen.required.iter().filter_map(|name| input(name, true));
+    let later = chosen.later.iter().flatten().filter_map(|name| input(name, false));
+    let inputs = required.chain(later).collect();
+    let date = archives.iter().map(|archive| archive.release.date).max().unwrap_or_default();
+    Ok(Fetched { archives, chosen, inputs, date })
+}
+
+/// What is there for the moment only: an image, and a container of it.
+struct Moment {
+    name: String,
+}
+
+impl Moment {
+    fn new() -> Moment {
+        Moment { name: format!("bocage-bootstrap-{:016x}", base::random::number()) }
+    }
+
+    async fn remove(&self, client: &Client) -> Result<(), Failure> {
+        let gone = |outcome: Result<Value, Failure>| match outcome {
+            Err(failure) if failure.status != Some(404) => Err(failure),
+            _ => Ok(()),
+        };
+        let container = gone(client.delete(&format!("/containers/{}?force=1&v=1", self.name)).await);
+        let image = gone(client.delete(&format!("/images/{}?force=1", self.name)).await);
+        container.and(image)
+    }
+}
+
+async fn make(
+    client: &Client,
+    wish: &Wish,
+    fetched: &Fetched,
+    room: &Room,
+    made: &Moment,
+    steps: &Steps,
+) -> Result<String, Failure> {
+    unpack(client, wish, fetched, made, steps).await?;
+    install(client, fetched, made, steps).await?;
+    steps.now("taking the files over");
+    let path = format!("/containers/{}/export", made.name);
+    let export = client.stream(Method::GET, &path, None).await?;
+    let (spool, date) = (room.spool()?, fetched.date);
+    let description = describe(wish, fetched);
+    let image = blocking::read(export, move |export| {
+        Layer::read(export, spool, date).and_then(|layer| Image::new(layer, &description))
+    });
+    let mut image = image.await??;
+    let size = crate::format::human::bytes(image.layer_bytes());
+    let (body, written) = blocking::body(move |output| image.write(output));
+    done(client.stream(Method::POST, "/images/load?quiet=1", Some(body)).await?).await?;
+    written.await.map_err(|error| Failure::new(format!("write the image: {error}")))??;
+    steps.line(&format!("made {}, {size}", wish.name));
+    let loaded = client.get(&format!("/images/{}/json", escape(&wish.name))).await?;
+    Ok(string(&loaded, "Id").to_owned())
+}
+
+/// Makes the image for the moment.
+async fn unpack(
+    client: &Client,
+    wish: &Wish,
+    fetched: &Fetched,
+    made: &Moment,
+    steps: &Steps,
+) -> Result<(), Failure> {
+    steps.now("unpacking the required packages");
+    let inputs = fetched.inputs.clone();
+    let script = stage::script(&fetched.chosen);
+    let sources: String = fetched.archives.iter().map(|archive| archive.place.line() + "\n").collect();
+    let files = if fetched.chosen.names().any(|name| name == "apt") {
+        vec![("etc/apt/sources.list", sources)]
+    } else {
+        Vec::new()
+    };
+    let (merged, date) = (merged(&wish.architecture), fetched.date);
+    let (body, written) = blocking::body(move |output| {
+        Rootfs { packages: &inputs, merged, files: &files, script: &script, date }.write(output)
+    });
+    let asked = query(&[("fromSrc", Some("-".to_owned())), ("repo", Some(made.name.clone()))]);
+    let sent = async {
+        done(client.stream(Method::POST, &format!("/images/create{asked}"), Some(body)).await?).await
+    };
+    let sent: Result<(), Failure> = sent.await;
+    let written = written.await.map_err(|error| Failure::new(format!("unpack the packages: {error}")))?;
+    // A package that cannot be read is the reason why the daemon did not get all of it.
+    match written {
+        Err(error @ Error::Package { .. }) => Err(error.into()),
+        other => sent.and(other.map_err(Failure::from)),
+    }
+}
+
+/// Reads an answer of messages to its end; an error among them is the outcome.
+async fn done(pieces: Pieces) -> Result<(), Failure> {
+    let mut values = Values::new(pieces);
+    while let Some(message) = values.next().await? {
+        if let Some(error) = message["error"].as_str() {
+            return Err(Failure::new(error));
+        }
+    }
+    Ok(())
+}
+
+/// Lets the packages install themselves.
+async fn install(client: &Client, fetched: &Fetched, made: &Moment, steps: &Steps) -> Result<(), Failure> {
+    let body = json!({
+        "Image": made.name,
+        "Cmd": stage::command(),
+        "Env": stage::environment(fetched.date),
+        "WorkingDir": "/",
+        "User": "0:0",
+        "HostConfig": { "NetworkMode": "none" },
+    });
+    client.post(&format!("/containers/create?name={}", made.name), Some(&body)).await?;
+    client.post(&format!("/containers/{}/start", made.name), None).await?;
+    let path = format!("/containers/{}/logs?follow=1&stdout=1&stderr=1", made.name);
+    let mut pieces = client.stream(Method::GET, &path, None).await?;
+    let mut said = Said { lines: VecDeque::new(), rest: String::new(), set_up: 0 };
+    let mut frames = Frames::default();
+    let count = fetched.inputs.len();
+    while let Some(piece) = pieces.next().await? {
+        frames.each(&piece, |_, bytes| said.push(&String::from_utf8_lossy(bytes)));
+        steps.now(&format!("installing: {} of {count} packages set up", said.set_up.min(count)));
+    }
+    let ended = client.post(&format!("/containers/{}/wait", made.name), None).await?;
+    match ended["StatusCode"].as_i64() {
+        Some(0) => {
+            steps.line(&format!("{count} packages installed"));
+            Ok(())
+        }
+        code => {
+            let lines: Vec<String> = said.lines.into_iter().chain([said.rest]).collect();
+            Err(Failure::new(format!(
+                "the packages did not install, with the exit code {}; it said last:\n  {}",
+                code.unwrap_or(-1),
+                lines.join("\n  ").trim_end()
+            )))
+        }
+    }
+}
+
+/// What the second stage says: the last lines of it, and how many packages it has set up.
+struct Said {
+    lines: VecDeque<String>,
+    rest: String,
+    set_up: usize,
+}
+
+impl Said {
+    fn push(&mut self, text: &str) {
+        self.rest.push_str(text);
+        while let Some((line, rest)) = self.rest.split_once('\n') {
+            self.set_up += usize::from(line.starts_with("Setting up "));
+            self.lines.push_back(line.trim_end().to_owned());
+            if self.lines.len() > LINES_SHOWN {
+                self.lines.pop_front();
+            }
+            self.rest = rest.to_owned();
+        }
+    }
+}
+
+fn describe(wish: &Wish, fetched: &Fetched) -> Description {
+    let all =
+        |word: &dyn Fn(&Archive) -> String| fetched.archives.iter().map(word).collect::<Vec<_>>().join(", ");
+    let labels = [
+        ("bocage.bootstrap.archive", all(&|archive| archive.place.mirror.clone())),
+        ("bocage.bootstrap.suite", all(&|archive| archive.place.suite.clone())),
+        ("bocage.bootstrap.date", all(&|archive| archive.release.date.to_string())),
+    ];
+    let packages = wish.packages.iter().map(|name| format!(" --package {name}")).collect::<String>();
+    Description {
+        name: wish.name.clone(),
+        architecture: wish.architecture.clone(),
+        created: fetched.date,
+        made_by: format!(
+            "bocage image bootstrap {}:{}{packages}",
+            wish.distribution.name, wish.places[0].suite
+        ),
+        labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}
+
+/// Tells how far it is: a line for each step, and what is done now where a person looks.
+struct Steps {
+    quiet: bool,
+    drawn: bool,
+    /// What stands on the line that is drawn over.
+    now: RefCell<String>,
+}
+
+impl Steps {
+    fn new(quiet: bool) -> Steps {
+        Steps { quiet, drawn: std::io::stderr().is_terminal(), now: RefCell::default() }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.quiet {
+            self.end_line();
+            printer::note(text);
+        }
+    }
+
+    fn now(&self, text: &str) {
+        if !self.quiet && self.drawn && *self.now.borrow() != text {
+            printer::raw_error(format!("\r\x1b[K{text}").as_bytes());
+            text.clone_into(&mut self.now.borrow_mut());
+        }
+    }
+
+    fn end_line(&self) {
+        if !std::mem::take(&mut *self.now.borrow_mut()).is_empty() {
+            printer::raw_error(b"\r\x1b[K");
+        }
+    }
+}
