@@ -81,7 +81,7 @@ impl<R: BufRead> Paragraphs<R> {
     ///
     /// # Errors
     /// It is none, or cannot be read.
-    pub fn next(&mut self) -> Result<Option<Paragraph>, Malformed> {
+    pub fn read(&mut self) -> Result<Option<Paragraph>, Malformed> {
         let mut paragraph = Paragraph::default();
         let mut bytes = Vec::new();
         loop {
@@ -117,14 +117,12 @@ impl<R: BufRead> Paragraphs<R> {
                 value.push_str(text.trim_start());
                 return Ok(());
             }
-        } else if let Some((name, value)) = text.split_once(':') {
-            if !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
-                if paragraph.get(name).is_some() {
-                    return Err(Malformed::Twice { line: self.line, name: name.to_owned() });
-                }
-                paragraph.fields.push((name.to_owned(), value.trim().to_owned()));
-                return Ok(());
+        } else if let Some((name, value)) = text.split_once(':').filter(|(name, _)| is_name(name)) {
+            if paragraph.get(name).is_some() {
+                return Err(Malformed::Twice { line: self.line, name: name.to_owned() });
             }
+            paragraph.fields.push((name.to_owned(), value.trim().to_owned()));
+            return Ok(());
         }
         Err(Malformed::NoField { line: self.line, text: text.chars().take(40).collect() })
     }
@@ -139,6 +137,10 @@ impl Paragraph {
             || last > PARAGRAPH_BYTES_MAX
             || (self.fields.len() % 100 == 99 && self.bytes() > PARAGRAPH_BYTES_MAX)
     }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'!'..=b'~'))
 }
 
 /// Reads one line, as long as a paragraph may be; tells whether the input has ended.
@@ -157,7 +159,7 @@ mod tests {
     fn read(text: &str) -> Result<Vec<Paragraph>, Malformed> {
         let mut paragraphs = Paragraphs::new(text.as_bytes());
         let mut all = Vec::new();
-        while let Some(paragraph) = paragraphs.next()? {
+        while let Some(paragraph) = paragraphs.read()? {
             all.push(paragraph);
         }
         Ok(all)
@@ -193,7 +195,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut paragraphs = Paragraphs::new(bytes.as_slice());
-            while let Ok(Some(_)) = paragraphs.next() {}
+            while let Ok(Some(_)) = paragraphs.read() {}
         }
     }
 }

@@ -55,7 +55,7 @@ impl Index {
     pub fn add(&mut self, input: impl BufRead, url: &str, architecture: &str, source: usize) -> Result<()> {
         let mut paragraphs = Paragraphs::new(input);
         let read = |source| Error::Malformed { url: url.to_owned(), source };
-        while let Some(fields) = paragraphs.next().map_err(read)? {
+        while let Some(fields) = paragraphs.read().map_err(read)? {
             let package =
                 package(&fields, source).map_err(|what| Error::Archive { url: url.to_owned(), what })?;
             let own = fields.get("Architecture").unwrap_or_default();
@@ -65,7 +65,7 @@ impl Index {
             match self.packages.get(&package.name) {
                 Some(other) if other.version >= package.version => continue,
                 Some(_) => {
-                    self.provided.values_mut().for_each(|by| by.retain(|(name, _)| *name != package.name))
+                    self.provided.values_mut().for_each(|by| by.retain(|(name, _)| *name != package.name));
                 }
                 None => {}
             }

@@ -268,10 +268,9 @@ fn linked(mut items: BTreeMap<Vec<u8>, Item>) -> BTreeMap<Vec<u8>, Item> {
 fn shadow(text: &str, last_day: u64) -> String {
     let line = |line: &str| {
         let mut fields: Vec<String> = line.split(':').map(str::to_owned).collect();
-        if let Some(day) = fields.get_mut(2) {
-            if day.parse::<u64>().is_ok_and(|day| day > last_day) {
-                *day = last_day.to_string();
-            }
+        let later = |day: &&mut String| day.parse::<u64>().is_ok_and(|day| day > last_day);
+        if let Some(day) = fields.get_mut(2).filter(later) {
+            *day = last_day.to_string();
         }
         fields.join(":") + "\n"
     };

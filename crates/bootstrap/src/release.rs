@@ -48,8 +48,8 @@ impl Release {
         let wrong = |what: String| Error::Archive { url: url.to_owned(), what };
         let mut paragraphs = Paragraphs::new(text.as_bytes());
         let read = |source| Error::Malformed { url: url.to_owned(), source };
-        let fields = paragraphs.next().map_err(read)?.ok_or_else(|| wrong("it is empty".to_owned()))?;
-        if paragraphs.next().map_err(read)?.is_some() {
+        let fields = paragraphs.read().map_err(read)?.ok_or_else(|| wrong("it is empty".to_owned()))?;
+        if paragraphs.read().map_err(read)?.is_some() {
             return Err(wrong("it has more than one paragraph".to_owned()));
         }
         let time = |name: &str| {

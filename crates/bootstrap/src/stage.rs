@@ -46,26 +46,30 @@ pub fn script(chosen: &Chosen) -> String {
          # Scripts want an awk before the one that there is has been set up.\n\
          awk=\n\
          if [ ! -e /usr/bin/awk ] && [ -e /usr/bin/mawk ]; then ln -s mawk /usr/bin/awk; awk=/usr/bin/awk; fi\n\
+         dpkg=/usr/bin/dpkg\n\
          options='--force-unsafe-io --force-depends'\n",
     );
     for name in &chosen.first {
         if name == "mawk" {
             text.push_str("if [ -n \"$awk\" ]; then rm -f $awk; fi\n");
         }
-        let _ = writeln!(text, "dpkg $options --install {name}.deb");
+        let _ = writeln!(text, "$dpkg $options --install {name}.deb");
     }
     let rest = chosen.required.iter().filter(|name| !chosen.first.contains(name));
     let rest = files(rest);
     if !rest.is_empty() {
-        let _ = writeln!(text, "dpkg $options --unpack{rest}");
-        text.push_str("dpkg $options --force-configure-any --configure --pending\n");
+        let _ = writeln!(text, "$dpkg $options --unpack{rest}");
+        text.push_str("$dpkg $options --force-configure-any --configure --pending\n");
     }
     for step in &chosen.later {
-        let _ =
-            writeln!(text, "dpkg $options --force-overwrite --force-confold --install{}", files(step.iter()));
+        let _ = writeln!(
+            text,
+            "$dpkg $options --force-overwrite --force-confold --install{}",
+            files(step.iter())
+        );
     }
     text.push_str(
-        "wrong=$(dpkg --audit)\n\
+        "wrong=$($dpkg --audit)\n\
          if [ -n \"$wrong\" ]; then printf '%s\\n' \"$wrong\" >&2; exit 1; fi\n\
          rm -f $policy\n",
     );
@@ -93,17 +97,17 @@ mod tests {
             later: vec![names("apt libapt"), names("nginx")],
         };
         let script = script(&chosen);
-        let lines: Vec<&str> = script.lines().filter(|line| line.starts_with("dpkg")).collect();
+        let lines: Vec<&str> = script.lines().filter(|line| line.starts_with("$dpkg")).collect();
         assert_eq!(
             lines,
             [
-                "dpkg $options --install base-passwd.deb",
-                "dpkg $options --install dpkg.deb",
-                "dpkg $options --install mawk.deb",
-                "dpkg $options --unpack coreutils.deb",
-                "dpkg $options --force-configure-any --configure --pending",
-                "dpkg $options --force-overwrite --force-confold --install apt.deb libapt.deb",
-                "dpkg $options --force-overwrite --force-confold --install nginx.deb",
+                "$dpkg $options --install base-passwd.deb",
+                "$dpkg $options --install dpkg.deb",
+                "$dpkg $options --install mawk.deb",
+                "$dpkg $options --unpack coreutils.deb",
+                "$dpkg $options --force-configure-any --configure --pending",
+                "$dpkg $options --force-overwrite --force-confold --install apt.deb libapt.deb",
+                "$dpkg $options --force-overwrite --force-confold --install nginx.deb",
             ]
         );
     }

@@ -1,5 +1,7 @@
 //! Archives that are good, and archives that are not, from a mirror to what is believed of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
+
 #[path = "common/archive.rs"]
 mod archive;
 

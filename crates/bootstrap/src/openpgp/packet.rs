@@ -73,7 +73,7 @@ pub(super) fn packets(bytes: &[u8]) -> Result<Vec<Packet<'_>>, &'static str> {
 fn length(rest: &mut &[u8]) -> Option<Option<u32>> {
     Some(match number(rest, 1)? {
         short @ ..=191 => Some(short),
-        high @ 192..=223 => Some((high - 192 << 8) + number(rest, 1)? + 192),
+        high @ 192..=223 => Some(((high - 192) << 8) + number(rest, 1)? + 192),
         255 => Some(number(rest, 4)?),
         _ => None,
     })
@@ -83,7 +83,7 @@ fn length(rest: &mut &[u8]) -> Option<Option<u32>> {
 pub(super) fn subpacket_length(rest: &mut &[u8]) -> Option<usize> {
     Some(match number(rest, 1)? {
         short @ ..=191 => short,
-        high @ 192..=254 => (high - 192 << 8) + number(rest, 1)? + 192,
+        high @ 192..=254 => ((high - 192) << 8) + number(rest, 1)? + 192,
         _ => number(rest, 4)?,
     } as usize)
 }

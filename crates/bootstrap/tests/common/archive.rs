@@ -1,6 +1,10 @@
 //! An archive of packages that a test makes up, and a server for it: few files, kept in memory, signed by a key of the test's own.
 
-#![allow(unreachable_pub, dead_code, reason = "several crates of tests share this file, and none uses all of it")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "several crates of tests share this file, and none uses all of it"
+)]
 
 #[path = "signer.rs"]
 mod signer;

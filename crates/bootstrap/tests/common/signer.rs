@@ -1,6 +1,10 @@
 //! A key that signs texts, for archives that tests make up: OpenPGP with Ed25519, of version 4 or 6 (RFC 9580, 5.2, 5.5 and 7).
 
-#![allow(unreachable_pub, dead_code, reason = "several crates of tests share this file, and none uses all of it")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "several crates of tests share this file, and none uses all of it"
+)]
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};

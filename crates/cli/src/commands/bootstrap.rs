@@ -243,7 +243,7 @@ async fn fetch(wish: &Wish, trust: &Trust, room: &Room, steps: &Steps) -> Result
     };
     let paths = archive::fetch(&fetcher, &room.shelf, &archives, &packages, &told).await?;
     steps.line(&format!(
-        "{count} packages, {}, each with the hash that is signed",
+        "{count} packages, {}, each with the hash that the archive names",
         crate::format::human::bytes(bytes)
     ));
     let input = |name: &String, is_required| {
