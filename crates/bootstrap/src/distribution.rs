@@ -14,6 +14,8 @@ pub struct Distribution {
     pub suites: &'static [&'static str],
     /// The package with its keyring.
     pub keyring_package: &'static str,
+    /// The fingerprints of the keys that sign its archives today, in hexadecimal digits.
+    pub fingerprints: &'static [&'static str],
     /// The end of a suite's name with the security updates of another.
     pub security_suffix: &'static str,
     keyring: &'static str,
@@ -26,6 +28,18 @@ const DEBIAN: Distribution = Distribution {
     default_suite: "stable",
     suites: &["oldstable", "stable", "testing", "bullseye", "bookworm", "trixie", "forky", "sid"],
     keyring_package: "debian-archive-keyring",
+    fingerprints: &[
+        // The archive, its security updates, and the release, of Debian 11, 12 and 13 (https://ftp-master.debian.org/keys.html).
+        "1F89983E0081FDE018F3CC9673A4F27B8DD47936",
+        "AC530D520F2F3269F5E98313A48449044AAD5C5D",
+        "A4285295FC7B1A81600062A9605C66F00D6C9793",
+        "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8",
+        "05AB90340C0C5E797F44A8C8254CF3B5AEC0A8F0",
+        "4D64FEC119C2029067D6E791F8D2585B8783D481",
+        "04B54C3CDCA79751B16BC6B5225629DF75B188BD",
+        "5E04A1E3223A19A20706E20F9904613D4CCE68C6",
+        "41587F7DB8C774BCCF131416762F67A0B2C39DE4",
+    ],
     security_suffix: "-security",
     keyring: "debian-archive-keyring",
     mirrors: &[
@@ -39,6 +53,11 @@ const UBUNTU: Distribution = Distribution {
     default_suite: "noble",
     suites: &["focal", "jammy", "noble", "questing", "resolute"],
     keyring_package: "ubuntu-keyring",
+    fingerprints: &[
+        // The archive since 2012, and since 2018.
+        "790BC7277767219C42C86F933B4FE6ACC0B21F32",
+        "F6ECB3762474EDA9D21B7022871920D1991BC93C",
+    ],
     security_suffix: "-security",
     keyring: "ubuntu-archive-keyring",
     mirrors: &[

@@ -40,7 +40,10 @@ pub enum Error {
         known: Vec<&'static str>,
     },
     /// There is no keyring to believe.
-    #[error("there is no keyring of {distribution}: none of {} is there", list(.looked_at))]
+    #[error(
+        "there is no keyring of {distribution}: none of {} is there, and the archive has no key that is known here",
+        list(.looked_at)
+    )]
     KeyringMissing {
         /// The distribution.
         distribution: &'static str,

@@ -9,6 +9,7 @@
 //!
 //! 1. [`archive`] asks the mirror for `InRelease`, believes it if [`openpgp`] finds a signature of a key in the keyring, and reads
 //!    the index of packages that it names.
+//!    Where this machine has no keyring, [`known`] finds the distribution's keys by their fingerprints.
 //! 2. [`resolve`] picks the packages: what the distribution calls essential or required, `apt`, what was asked for, and what those
 //!    need.
 //! 3. [`rootfs`] writes one archive: the files of the required packages, as they are, and all packages beside them.
@@ -33,6 +34,7 @@ mod error;
 pub mod fetch;
 pub mod image;
 pub mod index;
+pub mod known;
 pub mod layer;
 pub mod openpgp;
 mod packing;

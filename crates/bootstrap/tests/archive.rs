@@ -200,3 +200,32 @@ fn another_suite_in_its_place_is_refused() {
     let error = tried.bootstrap("buster", &trust(Some(&signer))).unwrap_err();
     assert_eq!(error.hint().unwrap(), "it has trixie");
 }
+
+#[test]
+fn without_a_keyring_only_keys_of_known_fingerprints_are_taken_from_the_archive() {
+    let (signer, other) = (Signer::new(1, 4), Signer::new(2, 4));
+    let both = [signer.keyring(), other.keyring()].concat();
+    let keyring =
+        [("./usr/share/keyrings/k.gpg", 0o644, both.as_slice()), ("./usr/share/doc/k", 0o644, b"k")];
+    let mut made = packages();
+    made.push(Made::new("debian-archive-keyring", "", None, &keyring));
+    // Signed by the other: nobody whom we know.
+    let tried = Tried::of(archive::files(&made, &Says::default(), Some(&other)));
+    let name = |signer: &Signer| Keyring::parse(&signer.keyring()).unwrap().fingerprints().remove(0);
+    let known = |names: &[&str]| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let fetcher = Fetcher::new(&dial::Proxies::default(), "test").unwrap();
+            let (shelf, place) = (Shelf::new(tried.folder.path()), tried.place("bookworm"));
+            let debian = Distribution::of("debian").unwrap();
+            bootstrap::known::keys(&fetcher, &shelf, &place, debian, "amd64", names).await.unwrap()
+        })
+    };
+    assert!(known(Distribution::of("debian").unwrap().fingerprints).is_none());
+    let ours = known(&[&name(&signer)]).unwrap();
+    assert_eq!(ours.fingerprints(), [name(&signer)]);
+    let error = tried.bootstrap("bookworm", &Trust { keyring: Some(ours), ..trust(None) }).unwrap_err();
+    assert!(matches!(error, Error::Distrust { .. }), "{error}");
+    let theirs = known(&[&name(&other)]);
+    assert!(tried.bootstrap("bookworm", &Trust { keyring: theirs, ..trust(None) }).is_ok());
+}

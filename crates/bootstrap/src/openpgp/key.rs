@@ -281,6 +281,23 @@ impl Keyring {
         Ok(())
     }
 
+    /// Of these keys those whose primary key has one of these fingerprints, in hexadecimal digits.
+    #[must_use]
+    pub fn only(mut self, fingerprints: &[&str]) -> Keyring {
+        self.certificates.retain(|one| fingerprints.contains(&one.primary.what.fingerprint_text().as_str()));
+        self
+    }
+
+    /// Takes the keys of another keyring in.
+    pub fn add_all(&mut self, other: Keyring) {
+        self.certificates.extend(other.certificates);
+    }
+
+    /// Whether there is no key in it.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty()
+    }
+
     /// The key that a signature is said to be of.
     pub(super) fn find(&self, signature: &Signature) -> Option<(&Certificate, &PublicKey)> {
         let mut keys = self.certificates.iter().flat_map(|certificate| {

@@ -26,14 +26,14 @@ use bootstrap::layer::Layer;
 use bootstrap::openpgp::Keyring;
 use bootstrap::resolve::{self, Chosen};
 use bootstrap::rootfs::{Input, Rootfs, merged};
-use bootstrap::{Error, stage};
+use bootstrap::{Error, known, stage};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Bytes of a keyring; Debian's have 60 kB.
@@ -66,12 +66,13 @@ struct Wish {
 /// Makes the image, and tells its id.
 pub(crate) async fn bootstrap(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let wish = wish(client, parsed).await?;
-    let trust = trust(&wish, parsed)?;
     let steps = Steps::new(parsed.is("quiet"));
     let room = Room::new(parsed.get("cache"))?;
     let made = Moment::new();
     let work = async {
-        let fetched = fetch(&wish, &trust, &room, &steps).await?;
+        let fetcher = Fetcher::new(&start::proxies(), concat!("bocage/", env!("CARGO_PKG_VERSION")))?;
+        let trust = trust(&fetcher, &room, &wish, parsed, &steps).await?;
+        let fetched = fetch(&fetcher, &wish, &trust, &room, &steps).await?;
         make(client, &wish, &fetched, &room, &made, &steps).await
     };
     let outcome = tokio::select! {
@@ -138,34 +139,53 @@ async fn wish(client: &Client, parsed: &Parsed) -> Result<Wish, Failure> {
     Ok(Wish { distribution, architecture, places, packages: words(&parsed.all("package")), name })
 }
 
-/// Whom to believe.
-fn trust(wish: &Wish, parsed: &Parsed) -> Result<Trust, Failure> {
+/// Whom to believe: the keyring that is named, the one of this machine, or the keys that are known by their fingerprints.
+async fn trust(
+    fetcher: &Fetcher,
+    room: &Room,
+    wish: &Wish,
+    parsed: &Parsed,
+    steps: &Steps,
+) -> Result<Trust, Failure> {
     let trust = |keyring| Trust { keyring, expired: parsed.is("allow-expired"), now: Clock::system().now() };
     if parsed.is("allow-unsigned") {
         printer::note("WARNING! No signature is looked at: the packages are those of whoever answers.");
         return Ok(trust(None));
     }
-    let path = match parsed.get("keyring") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let looked_at = wish.distribution.keyrings();
-            let found = looked_at.iter().find(|path| path.is_file()).cloned();
-            let package = wish.distribution.keyring_package;
-            found.ok_or(Error::KeyringMissing { distribution: wish.distribution.name, package, looked_at })?
-        }
-    };
+    if let Some(path) = parsed.get("keyring") {
+        return Ok(trust(Some(keyring(Path::new(path))?)));
+    }
+    let distribution = wish.distribution;
+    let looked_at = distribution.keyrings();
+    if let Some(path) = looked_at.iter().find(|path| path.is_file()) {
+        return Ok(trust(Some(keyring(path)?)));
+    }
+    let fingerprints = distribution.fingerprints;
+    let place = &wish.places[0];
+    let found =
+        known::keys(fetcher, &room.shelf, place, distribution, &wish.architecture, fingerprints).await?;
+    let found = found.ok_or(Error::KeyringMissing {
+        distribution: distribution.name,
+        package: distribution.keyring_package,
+        looked_at,
+    })?;
+    steps.line(&format!(
+        "no keyring of {} is on this machine: its keys are those in the archive that have the fingerprints known here",
+        distribution.name
+    ));
+    Ok(trust(Some(found)))
+}
+
+fn keyring(path: &Path) -> Result<Keyring, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::new(format!("open the keyring {}: {error}", path.display()));
-    let length = fs::metadata(&path).map_err(unreadable)?.len();
+    let length = fs::metadata(path).map_err(unreadable)?.len();
     if length > KEYRING_BYTES_MAX {
-        return Err(Failure::new(format!(
-            "the keyring {} has more than {KEYRING_BYTES_MAX} bytes",
-            path.display()
-        )));
+        let shown = path.display();
+        return Err(Failure::new(format!("the keyring {shown} has more than {KEYRING_BYTES_MAX} bytes")));
     }
-    let bytes = fs::read(&path).map_err(unreadable)?;
-    let keyring = Keyring::parse(&bytes).map_err(|source| Error::Keyring { path: path.clone(), source })?;
-    Ok(trust(Some(keyring)))
+    let bytes = fs::read(path).map_err(unreadable)?;
+    Ok(Keyring::parse(&bytes).map_err(|source| Error::Keyring { path: path.to_owned(), source })?)
 }
 
 /// Where files lie while the image is made. What is there for the moment only is gone with the value.
@@ -214,11 +234,16 @@ struct Fetched {
     date: Time,
 }
 
-async fn fetch(wish: &Wish, trust: &Trust, room: &Room, steps: &Steps) -> Result<Fetched, Failure> {
-    let fetcher = Fetcher::new(&start::proxies(), concat!("bocage/", env!("CARGO_PKG_VERSION")))?;
+async fn fetch(
+    fetcher: &Fetcher,
+    wish: &Wish,
+    trust: &Trust,
+    room: &Room,
+    steps: &Steps,
+) -> Result<Fetched, Failure> {
     let mut archives = Vec::new();
     for place in &wish.places {
-        let archive = Archive::open(&fetcher, place.clone(), trust, wish.distribution).await?;
+        let archive = Archive::open(fetcher, place.clone(), trust, wish.distribution).await?;
         let signed = archive.signer.as_ref();
         let signed =
             signed.map_or("not looked at".to_owned(), |by| format!("{} ({})", by.user, by.fingerprint));
@@ -228,7 +253,7 @@ async fn fetch(wish: &Wish, trust: &Trust, room: &Room, steps: &Steps) -> Result
         ));
         archives.push(archive);
     }
-    let index = archive::index(&fetcher, &room.shelf, &archives, &wish.architecture).await?;
+    let index = archive::index(fetcher, &room.shelf, &archives, &wish.architecture).await?;
     // Whoever uses the image wants to install more; archives without apt are made without.
     let apt = index.get("apt").map(|apt| apt.name.clone());
     let wishes: Vec<String> = apt.into_iter().chain(wish.packages.iter().cloned()).collect();
@@ -241,7 +266,7 @@ async fn fetch(wish: &Wish, trust: &Trust, room: &Room, steps: &Steps) -> Result
             (crate::format::human::bytes(far.bytes.min(bytes)), crate::format::human::bytes(bytes));
         steps.now(&format!("fetching packages: {} of {count}, {here} of {all}", far.packages));
     };
-    let paths = archive::fetch(&fetcher, &room.shelf, &archives, &packages, &told).await?;
+    let paths = archive::fetch(fetcher, &room.shelf, &archives, &packages, &told).await?;
     steps.line(&format!(
         "{count} packages, {}, each with the hash that the archive names",
         crate::format::human::bytes(bytes)
