@@ -279,7 +279,7 @@ pub async fn fetch(
             let digest = package.digest.ok_or_else(|| Error::WeakHashes {
                 url: place.url("Packages"),
                 what: format!("the package {}", package.name),
-                hashes: "others".to_owned(),
+                hashes: "MD5 or SHA-1".to_owned(),
             })?;
             let listed = Listed { digest, size: package.size };
             let path = shelf.bring(fetcher, &[url], listed, &|bytes| step(0, bytes)).await?;

@@ -12,6 +12,9 @@ pub const FOLDER: &str = "bocage-bootstrap";
 /// The script's name there.
 pub const SCRIPT: &str = "install";
 
+/// How often the required packages are configured until all of them are.
+const TRIES_MAX: u32 = 5;
+
 /// The environment in which it runs. Time stands at the archive's date for tools that ask for it (reproducible-builds.org's
 /// `SOURCE_DATE_EPOCH`).
 pub fn environment(date: base::Time) -> Vec<String> {
@@ -59,7 +62,15 @@ pub fn script(chosen: &Chosen) -> String {
     let rest = files(rest);
     if !rest.is_empty() {
         let _ = writeln!(text, "$dpkg $options --unpack{rest}");
-        text.push_str("$dpkg $options --force-configure-any --configure --pending\n");
+        // A script may count on what a package does that its own does not name: once more then, as debootstrap does.
+        let _ = write!(
+            text,
+            "tries={TRIES_MAX}\n\
+             until $dpkg $options --force-configure-any --configure --pending; do\n  \
+             tries=$((tries - 1))\n  \
+             [ $tries -gt 0 ] || exit 1\n\
+             done\n"
+        );
     }
     for step in &chosen.later {
         let _ = writeln!(
@@ -97,7 +108,7 @@ mod tests {
             later: vec![names("apt libapt"), names("nginx")],
         };
         let script = script(&chosen);
-        let lines: Vec<&str> = script.lines().filter(|line| line.starts_with("$dpkg")).collect();
+        let lines: Vec<&str> = script.lines().filter(|line| line.contains("$dpkg $options")).collect();
         assert_eq!(
             lines,
             [
@@ -105,7 +116,7 @@ mod tests {
                 "$dpkg $options --install dpkg.deb",
                 "$dpkg $options --install mawk.deb",
                 "$dpkg $options --unpack coreutils.deb",
-                "$dpkg $options --force-configure-any --configure --pending",
+                "until $dpkg $options --force-configure-any --configure --pending; do",
                 "$dpkg $options --force-overwrite --force-confold --install apt.deb libapt.deb",
                 "$dpkg $options --force-overwrite --force-confold --install nginx.deb",
             ]

@@ -39,7 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Bytes of a keyring; Debian's have 60 kB.
 const KEYRING_BYTES_MAX: u64 = 16 << 20;
 /// Lines of the second stage that are shown when it fails.
-const LINES_SHOWN: usize = 20;
+const LINES_SHOWN: usize = 12;
 /// The exit codes of whoever was interrupted, or asked to end: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
@@ -389,7 +389,7 @@ async fn install(client: &Client, fetched: &Fetched, made: &Moment, steps: &Step
     client.post(&format!("/containers/{}/start", made.name), None).await?;
     let path = format!("/containers/{}/logs?follow=1&stdout=1&stderr=1", made.name);
     let mut pieces = client.stream(Method::GET, &path, None).await?;
-    let mut said = Said { lines: VecDeque::new(), rest: String::new(), set_up: 0 };
+    let mut said = Said::default();
     let mut frames = Frames::default();
     let count = fetched.inputs.len();
     while let Some(piece) = pieces.next().await? {
@@ -402,22 +402,22 @@ async fn install(client: &Client, fetched: &Fetched, made: &Moment, steps: &Step
             steps.line(&format!("{count} packages installed"));
             Ok(())
         }
-        code => {
-            let lines: Vec<String> = said.lines.into_iter().chain([said.rest]).collect();
-            Err(Failure::new(format!(
-                "the packages did not install, with the exit code {}; it said last:\n  {}",
-                code.unwrap_or(-1),
-                lines.join("\n  ").trim_end()
-            )))
-        }
+        code => Err(Failure::new(format!(
+            "the packages did not install, with the exit code {}; it said:\n  {}",
+            code.unwrap_or(-1),
+            said.why().join("\n  ").trim_end()
+        ))),
     }
 }
 
 /// What the second stage says: the last lines of it, and how many packages it has set up.
+#[derive(Default)]
 struct Said {
     lines: VecDeque<String>,
     rest: String,
     set_up: usize,
+    /// The lines up to the last complaint of dpkg's: what comes after is about other packages.
+    complaint: Vec<String>,
 }
 
 impl Said {
@@ -425,11 +425,23 @@ impl Said {
         self.rest.push_str(text);
         while let Some((line, rest)) = self.rest.split_once('\n') {
             self.set_up += usize::from(line.starts_with("Setting up "));
+            let complains = line.starts_with("dpkg: error");
             self.lines.push_back(line.trim_end().to_owned());
             if self.lines.len() > LINES_SHOWN {
                 self.lines.pop_front();
             }
+            if complains {
+                self.complaint = self.lines.iter().cloned().collect();
+            }
             self.rest = rest.to_owned();
+        }
+    }
+
+    /// The lines that say best what went wrong.
+    fn why(self) -> Vec<String> {
+        match self.complaint.is_empty() {
+            true => self.lines.into_iter().chain([self.rest]).collect(),
+            false => self.complaint,
         }
     }
 }
@@ -486,5 +498,29 @@ impl Steps {
         if !std::mem::take(&mut *self.now.borrow_mut()).is_empty() {
             printer::raw_error(b"\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_stand_between_commas() {
+        assert_eq!(words(&["a,b".to_owned(), " c ,".to_owned()]), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_complaint_of_dpkg_is_told_rather_than_what_comes_after() {
+        let mut said = Said::default();
+        said.push("Setting up a (1) ...\noh");
+        said.push(" no\ndpkg: error processing package a\n");
+        (0..30).for_each(|number| said.push(&format!("Setting up b{number} ...\n")));
+        assert_eq!(said.set_up, 31);
+        assert_eq!(said.why(), ["Setting up a (1) ...", "oh no", "dpkg: error processing package a"]);
+        let mut said = Said::default();
+        (0..30).for_each(|number| said.push(&format!("{number}\n")));
+        said.push("end");
+        assert_eq!(said.why().len(), LINES_SHOWN + 1);
     }
 }
