@@ -10,36 +10,32 @@
 //! The image for the moment and its container go away again, however it ends. What is fetched, and why it is believed, is said in
 //! the crate `bootstrap`; nothing of the distribution runs or is unpacked on this machine but by the daemon.
 
+mod steps;
+mod wish;
+
 use super::list::string;
 use crate::client::{Client, Pieces, Values, escape, query};
 use crate::failure::Failure;
 use crate::pump::Frames;
 use crate::table::Parsed;
 use crate::{blocking, printer, start};
-use base::{Chain, Clock, Time};
-use bootstrap::archive::{self, Archive, Place, Progress, Shelf, Trust};
-use bootstrap::distribution::Distribution;
+use base::{Chain, Time};
+use bootstrap::archive::{self, Archive, Progress, Shelf, Trust};
 use bootstrap::fetch::Fetcher;
 use bootstrap::image::{Description, Image};
 use bootstrap::index::Package;
 use bootstrap::layer::Layer;
-use bootstrap::openpgp::Keyring;
 use bootstrap::resolve::{self, Chosen};
 use bootstrap::rootfs::{Input, Rootfs, merged};
-use bootstrap::{Error, known, stage};
+use bootstrap::{Error, stage};
 use hyper::Method;
 use serde_json::{Value, json};
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fs;
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use steps::{Said, Steps};
 use tokio::signal::unix::{SignalKind, signal};
+use wish::{Wish, trust, wish};
 
-/// Bytes of a keyring; Debian's have 60 kB.
-const KEYRING_BYTES_MAX: u64 = 16 << 20;
-/// Lines of the second stage that are shown when it fails.
-const LINES_SHOWN: usize = 12;
 /// The exit codes of whoever was interrupted, or asked to end: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
@@ -52,15 +48,6 @@ impl From<Error> for Failure {
             None => failure,
         }
     }
-}
-
-/// What was asked for.
-struct Wish {
-    distribution: &'static Distribution,
-    architecture: String,
-    places: Vec<Place>,
-    packages: Vec<String>,
-    name: String,
 }
 
 /// Makes the image, and tells its id.
@@ -98,94 +85,6 @@ async fn asked_to_end() -> u8 {
         _ = interrupt.recv() => INTERRUPTED,
         _ = terminate.recv() => TERMINATED,
     }
-}
-
-/// The words of a flag that may be given several times, and with commas.
-fn words(given: &[String]) -> Vec<String> {
-    given
-        .iter()
-        .flat_map(|words| words.split(','))
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-async fn wish(client: &Client, parsed: &Parsed) -> Result<Wish, Failure> {
-    let operand = parsed.operands().first().cloned().unwrap_or_default();
-    let (name, suite) =
-        operand.split_once(':').map_or((operand.as_str(), None), |(name, suite)| (name, Some(suite)));
-    let distribution = Distribution::of(name)?;
-    let suite = suite.filter(|suite| !suite.is_empty()).unwrap_or(distribution.default_suite);
-    let version = client.get("/version").await?;
-    let architecture = string(&version, "Arch").to_owned();
-    if let Some(wanted) = parsed.get("arch").filter(|wanted| *wanted != architecture) {
-        return Err(Failure::new(format!("the daemon's machine is {architecture}, not {wanted}"))
-            .with_hint("packages install themselves, which only a machine of their own kind can do"));
-    }
-    let (mirror, security) = distribution.mirrors(&architecture)?;
-    let mirror = parsed.get("mirror").unwrap_or(mirror).trim_end_matches('/');
-    let components = words(&[parsed.get("components").unwrap_or("main").to_owned()]);
-    let place = |mirror: &str, suite: &str| Place {
-        mirror: mirror.to_owned(),
-        suite: suite.to_owned(),
-        components: components.clone(),
-    };
-    let mut places = vec![place(mirror, suite)];
-    if parsed.is("security") {
-        places.push(place(security, &format!("{suite}{}", distribution.security_suffix)));
-    }
-    let name = parsed.get("tag").map_or_else(|| format!("{name}:{suite}"), str::to_owned);
-    Ok(Wish { distribution, architecture, places, packages: words(&parsed.all("package")), name })
-}
-
-/// Whom to believe: the keyring that is named, the one of this machine, or the keys that are known by their fingerprints.
-async fn trust(
-    fetcher: &Fetcher,
-    room: &Room,
-    wish: &Wish,
-    parsed: &Parsed,
-    steps: &Steps,
-) -> Result<Trust, Failure> {
-    let trust = |keyring| Trust { keyring, expired: parsed.is("allow-expired"), now: Clock::system().now() };
-    if parsed.is("allow-unsigned") {
-        printer::note("WARNING! No signature is looked at: the packages are those of whoever answers.");
-        return Ok(trust(None));
-    }
-    if let Some(path) = parsed.get("keyring") {
-        return Ok(trust(Some(keyring(Path::new(path))?)));
-    }
-    let distribution = wish.distribution;
-    let looked_at = distribution.keyrings();
-    if let Some(path) = looked_at.iter().find(|path| path.is_file()) {
-        return Ok(trust(Some(keyring(path)?)));
-    }
-    let fingerprints = distribution.fingerprints;
-    let place = &wish.places[0];
-    let found =
-        known::keys(fetcher, &room.shelf, place, distribution, &wish.architecture, fingerprints).await?;
-    let found = found.ok_or(Error::KeyringMissing {
-        distribution: distribution.name,
-        package: distribution.keyring_package,
-        looked_at,
-    })?;
-    steps.line(&format!(
-        "no keyring of {} is on this machine: its keys are those in the archive that have the fingerprints known here",
-        distribution.name
-    ));
-    Ok(trust(Some(found)))
-}
-
-fn keyring(path: &Path) -> Result<Keyring, Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure::new(format!("open the keyring {}: {error}", path.display()));
-    let length = fs::metadata(path).map_err(unreadable)?.len();
-    if length > KEYRING_BYTES_MAX {
-        let shown = path.display();
-        return Err(Failure::new(format!("the keyring {shown} has more than {KEYRING_BYTES_MAX} bytes")));
-    }
-    let bytes = fs::read(path).map_err(unreadable)?;
-    Ok(Keyring::parse(&bytes).map_err(|source| Error::Keyring { path: path.to_owned(), source })?)
 }
 
 /// Where files lie while the image is made. What is there for the moment only is gone with the value.
@@ -410,42 +309,6 @@ async fn install(client: &Client, fetched: &Fetched, made: &Moment, steps: &Step
     }
 }
 
-/// What the second stage says: the last lines of it, and how many packages it has set up.
-#[derive(Default)]
-struct Said {
-    lines: VecDeque<String>,
-    rest: String,
-    set_up: usize,
-    /// The lines up to the last complaint of dpkg's: what comes after is about other packages.
-    complaint: Vec<String>,
-}
-
-impl Said {
-    fn push(&mut self, text: &str) {
-        self.rest.push_str(text);
-        while let Some((line, rest)) = self.rest.split_once('\n') {
-            self.set_up += usize::from(line.starts_with("Setting up "));
-            let complains = line.starts_with("dpkg: error");
-            self.lines.push_back(line.trim_end().to_owned());
-            if self.lines.len() > LINES_SHOWN {
-                self.lines.pop_front();
-            }
-            if complains {
-                self.complaint = self.lines.iter().cloned().collect();
-            }
-            self.rest = rest.to_owned();
-        }
-    }
-
-    /// The lines that say best what went wrong.
-    fn why(self) -> Vec<String> {
-        match self.complaint.is_empty() {
-            true => self.lines.into_iter().chain([self.rest]).collect(),
-            false => self.complaint,
-        }
-    }
-}
-
 fn describe(wish: &Wish, fetched: &Fetched) -> Description {
     let all =
         |word: &dyn Fn(&Archive) -> String| fetched.archives.iter().map(word).collect::<Vec<_>>().join(", ");
@@ -464,63 +327,5 @@ fn describe(wish: &Wish, fetched: &Fetched) -> Description {
             wish.distribution.name, wish.places[0].suite
         ),
         labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-    }
-}
-
-/// Tells how far it is: a line for each step, and what is done now where a person looks.
-struct Steps {
-    quiet: bool,
-    drawn: bool,
-    /// What stands on the line that is drawn over.
-    now: RefCell<String>,
-}
-
-impl Steps {
-    fn new(quiet: bool) -> Steps {
-        Steps { quiet, drawn: std::io::stderr().is_terminal(), now: RefCell::default() }
-    }
-
-    fn line(&self, text: &str) {
-        if !self.quiet {
-            self.end_line();
-            printer::note(text);
-        }
-    }
-
-    fn now(&self, text: &str) {
-        if !self.quiet && self.drawn && *self.now.borrow() != text {
-            printer::raw_error(format!("\r\x1b[K{text}").as_bytes());
-            text.clone_into(&mut self.now.borrow_mut());
-        }
-    }
-
-    fn end_line(&self) {
-        if !std::mem::take(&mut *self.now.borrow_mut()).is_empty() {
-            printer::raw_error(b"\r\x1b[K");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_may_stand_between_commas() {
-        assert_eq!(words(&["a,b".to_owned(), " c ,".to_owned()]), ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn a_complaint_of_dpkg_is_told_rather_than_what_comes_after() {
-        let mut said = Said::default();
-        said.push("Setting up a (1) ...\noh");
-        said.push(" no\ndpkg: error processing package a\n");
-        (0..30).for_each(|number| said.push(&format!("Setting up b{number} ...\n")));
-        assert_eq!(said.set_up, 31);
-        assert_eq!(said.why(), ["Setting up a (1) ...", "oh no", "dpkg: error processing package a"]);
-        let mut said = Said::default();
-        (0..30).for_each(|number| said.push(&format!("{number}\n")));
-        said.push("end");
-        assert_eq!(said.why().len(), LINES_SHOWN + 1);
     }
 }
