@@ -160,6 +160,12 @@ pub enum Error {
         /// Packages with names like it.
         near: Vec<String>,
     },
+    /// There is nothing that every system has.
+    #[error("there is no essential package in {places}: no system can be made of it")]
+    NoSystem {
+        /// Where it was looked for.
+        places: String,
+    },
     /// A package needs what the archive does not have.
     #[error("the package {package} needs {need}, which is not in {places}")]
     Unmet {
@@ -228,6 +234,9 @@ impl Error {
             Error::UnknownPackage { near, .. } if !near.is_empty() => format!("did you mean {}?", near.join(", ")),
             Error::UnknownPackage { .. } | Error::Unmet { .. } => {
                 "it may be in another component: --components main,universe".to_owned()
+            }
+            Error::NoSystem { .. } => {
+                "a suite of updates alone is none; name the suite that it updates, and --security".to_owned()
             }
             _ => return None,
         })

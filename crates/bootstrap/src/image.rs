@@ -117,3 +117,58 @@ fn pad(out: &mut impl Write, size: u64) -> Result<()> {
     let rest = (size.wrapping_neg() % 512) as usize;
     out.write_all(&[0; 512][..rest]).map_err(Error::Write)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::io::Read as _;
+
+    fn hash(bytes: &[u8]) -> Digest {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(bytes);
+        crate::fetch::sha256(hash)
+    }
+
+    #[test]
+    fn an_archive_has_what_its_manifest_names_and_is_the_same_each_time() {
+        let mut export = tar::Builder::new(Vec::new());
+        let mut file = header("etc/x", 3, 1).unwrap();
+        export.append_data(&mut file, "etc/x", b"abc".as_slice()).unwrap();
+        let export = export.into_inner().unwrap();
+        let description = Description {
+            name: "debian:test".to_owned(),
+            architecture: "amd64".to_owned(),
+            created: Time::from_unix_seconds(1_000_000),
+            made_by: "a test".to_owned(),
+            labels: vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())],
+        };
+        let written = || {
+            let layer =
+                Layer::read(export.as_slice(), tempfile::tempfile().unwrap(), description.created).unwrap();
+            let mut image = Image::new(layer, &description).unwrap();
+            let mut bytes = Vec::new();
+            image.write(&mut bytes).unwrap();
+            (bytes, image.id())
+        };
+        let (bytes, id) = written();
+        assert_eq!((bytes.clone(), id), written());
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            files.insert(entry.path().unwrap().display().to_string(), content);
+        }
+        let manifest: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        assert_eq!(manifest[0]["RepoTags"][0], "debian:test");
+        let config = &files[manifest[0]["Config"].as_str().unwrap()];
+        assert_eq!(hash(config), id);
+        let config: Value = serde_json::from_slice(config).unwrap();
+        let layer = &files[manifest[0]["Layers"][0].as_str().unwrap()];
+        assert_eq!(config["rootfs"]["diff_ids"][0], hash(layer).to_string());
+        assert_eq!(config["created"], "1970-01-12T13:46:40Z");
+        assert_eq!(config["config"]["Labels"], json!({ "a": "1", "b": "2" }));
+    }
+}

@@ -133,10 +133,18 @@ fn one_apart(one: &str, other: &str) -> bool {
         || matches!((one, other), ([a, b], [c, d]) if a == d && b == c)
 }
 
+/// Debian Policy 5.6.7, but for capital letters and short names, which harm nobody.
+fn is_package_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.len() <= 200
+        && name.bytes().all(inner)
+}
+
 fn package(fields: &Paragraph, source: usize) -> Result<Package, String> {
     let own = |name: &str| fields.get(name).unwrap_or_default();
     let name = own("Package");
-    if !is_plain_name(name) || name.contains('/') {
+    if !is_package_name(name) {
         return Err(format!("it has a package that is called {name:?}"));
     }
     let path = own("Filename");
@@ -200,6 +208,15 @@ pub(crate) mod tests {
             let text = format!("Package: a\nArchitecture: all\nVersion: 1\nSize: 1\nFilename: {path}\n");
             let mut index = Index::default();
             assert!(index.add(text.as_bytes(), "test", "amd64", 0).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_package_whose_name_is_an_option_or_a_path_is_refused() {
+        for name in ["-x", "~root", "a/b", "a b", "", ".."] {
+            let text = format!("Package: {name}\nArchitecture: all\nVersion: 1\nSize: 1\nFilename: a\n");
+            let mut index = Index::default();
+            assert!(index.add(text.as_bytes(), "test", "amd64", 0).is_err(), "{name}");
         }
     }
 

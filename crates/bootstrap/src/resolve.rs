@@ -41,7 +41,7 @@ impl Chosen {
 /// Picks the packages: the required ones, and `wishes`, which are names.
 ///
 /// # Errors
-/// [`Error::UnknownPackage`] for a wish that is none, [`Error::Unmet`] where something is needed that there is not.
+/// [`Error::NoSystem`] where nothing is required, [`Error::UnknownPackage`] for a wish that is none, [`Error::Unmet`] where something is needed that there is not.
 pub fn choose(index: &Index, wishes: &[String]) -> Result<Chosen> {
     let mut choice = Choice { index, chosen: BTreeSet::new(), sure: VecDeque::new(), open: VecDeque::new() };
     for package in index.packages().filter(|package| package.is_required) {
@@ -49,6 +49,9 @@ pub fn choose(index: &Index, wishes: &[String]) -> Result<Chosen> {
     }
     choice.settle()?;
     let required = choice.chosen.clone();
+    if required.is_empty() {
+        return Err(Error::NoSystem { places: index.places.join(", ") });
+    }
     for wish in wishes {
         let any = Wanted::any(wish);
         let package = index.get(wish).or_else(|| index.providers(&any).next());
@@ -263,8 +266,13 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_of_updates_is_no_system() {
+        assert!(matches!(chosen(&["nginx"], &[]), Err(Error::NoSystem { .. })));
+    }
+
+    #[test]
     fn a_circle_of_needs_is_one_step() {
-        let all = ["a\nPre-Depends: b", "b\nPre-Depends: a", "c\nDepends: a"];
+        let all = ["base\nEssential: yes", "a\nPre-Depends: b", "b\nPre-Depends: a", "c\nDepends: a"];
         let chosen = chosen(&all, &["c"]).unwrap();
         assert_eq!(chosen.later, [vec!["a", "b", "c"]]);
     }

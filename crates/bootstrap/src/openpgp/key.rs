@@ -149,13 +149,14 @@ impl Certificate {
     /// Why not.
     pub(super) fn may_sign(&self, key: &PublicKey, made: i64, now: i64) -> Result<(), &'static str> {
         let primary = &self.primary.what;
-        let by_primary = |signature: &Signature, data: &[u8]| signature.is_of(primary, data) == Ok(true);
-        if self
-            .primary
-            .signatures
-            .iter()
-            .any(|one| one.kind == signature::KEY_REVOKED && by_primary(one, &primary.hashed))
-        {
+        let by_primary = |one: &Signature, data: &[u8]| {
+            one.is_of(primary, data) == Ok(true) && one.expires_at().is_none_or(|end| end >= now)
+        };
+        // A revocation counts however weak it is: whoever doubts it may say so.
+        let revokes = |one: &Signature, kind: u8, data: &[u8]| {
+            one.kind == kind && one.is_of(primary, data) != Ok(false)
+        };
+        if self.primary.signatures.iter().any(|one| revokes(one, signature::KEY_REVOKED, &primary.hashed)) {
             return Err("is revoked");
         }
         // What it says of itself last, be it directly or with a name, counts (5.2.3.10).
@@ -179,17 +180,14 @@ impl Certificate {
         let subkey = self.subkeys.iter().find(|subkey| subkey.what.fingerprint == key.fingerprint);
         let subkey = subkey.ok_or("is not of this certificate")?;
         let data = [primary.hashed.as_slice(), &key.hashed].concat();
-        let of_kind = |kind: u8| {
-            subkey
-                .signatures
-                .iter()
-                .filter(|one| one.kind == kind && by_primary(one, &data))
-                .max_by_key(|one| one.created)
-        };
-        if of_kind(signature::SUBKEY_REVOKED).is_some() {
+        if subkey.signatures.iter().any(|one| revokes(one, signature::SUBKEY_REVOKED, &data)) {
             return Err("is revoked");
         }
-        let binding = of_kind(signature::SUBKEY).ok_or("is not bound to its primary key by a strong hash")?;
+        let bindings =
+            subkey.signatures.iter().filter(|one| one.kind == signature::SUBKEY && by_primary(one, &data));
+        let binding = bindings
+            .max_by_key(|one| one.created)
+            .ok_or("is not bound to its primary key by a strong hash")?;
         if !may(binding) {
             return Err("is not meant for signing");
         }

@@ -31,6 +31,7 @@ use bootstrap::{Error, stage};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use steps::{Said, Steps};
 use tokio::signal::unix::{SignalKind, signal};
@@ -102,8 +103,9 @@ impl Room {
                 (start::temporary().join(format!("bocage-bootstrap-{:016x}", base::random::number())), true)
             }
         };
-        fs::create_dir_all(&folder)
-            .map_err(|error| Failure::new(format!("make the directory {}: {error}", folder.display())))?;
+        let mode = if is_temporary { 0o700 } else { 0o755 };
+        let made = fs::DirBuilder::new().mode(mode).recursive(!is_temporary).create(&folder);
+        made.map_err(|error| Failure::new(format!("make the directory {}: {error}", folder.display())))?;
         let spool = folder.join(format!("{:016x}.spool", base::random::number()));
         Ok(Room { shelf: Shelf::new(&folder), spool, temporary: is_temporary.then_some(folder) })
     }

@@ -2,7 +2,7 @@
 
 use super::steps::Steps;
 use super::{Room, string};
-use crate::client::Client;
+use crate::client::{Client, escape};
 use crate::failure::Failure;
 use crate::printer;
 use crate::table::Parsed;
@@ -38,6 +38,12 @@ fn words(given: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// A name with the tag that it has where none is written.
+fn tagged(name: &str) -> String {
+    let last = name.rfind('/').map_or(0, |at| at + 1);
+    if name[last..].contains(':') { name.to_owned() } else { format!("{name}:latest") }
+}
+
 /// Takes the command line apart, as far as the daemon's machine goes along.
 pub(super) async fn wish(client: &Client, parsed: &Parsed) -> Result<Wish, Failure> {
     let operand = parsed.operands().first().cloned().unwrap_or_default();
@@ -54,6 +60,11 @@ pub(super) async fn wish(client: &Client, parsed: &Parsed) -> Result<Wish, Failu
     let (mirror, security) = distribution.mirrors(&architecture)?;
     let mirror = parsed.get("mirror").unwrap_or(mirror).trim_end_matches('/');
     let components = words(&[parsed.get("components").unwrap_or("main").to_owned()]);
+    if components.is_empty() {
+        return Err(
+            Failure::new("--components names no component").with_hint("main has what every system needs")
+        );
+    }
     let place = |mirror: &str, suite: &str| Place {
         mirror: mirror.to_owned(),
         suite: suite.to_owned(),
@@ -63,7 +74,12 @@ pub(super) async fn wish(client: &Client, parsed: &Parsed) -> Result<Wish, Failu
     if parsed.is("security") {
         places.push(place(security, &format!("{suite}{}", distribution.security_suffix)));
     }
-    let name = parsed.get("tag").map_or_else(|| format!("{name}:{suite}"), str::to_owned);
+    let name = parsed.get("tag").map_or_else(|| format!("{name}:{suite}"), tagged);
+    // A name that is none is better refused now than when all is done.
+    match client.get(&format!("/images/{}/json", escape(&name))).await {
+        Err(failure) if failure.status == Some(400) => return Err(failure),
+        _ => {}
+    }
     Ok(Wish { distribution, architecture, places, packages: words(&parsed.all("package")), name })
 }
 
@@ -119,6 +135,11 @@ fn keyring(path: &Path) -> Result<Keyring, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_without_a_tag_is_the_latest() {
+        assert_eq!((tagged("a:1").as_str(), tagged("r:5000/a").as_str()), ("a:1", "r:5000/a:latest"));
+    }
 
     #[test]
     fn names_may_stand_between_commas() {
