@@ -13,6 +13,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests of a program read the clock and the environment")]
 
+#[path = "../../crates/bootstrap/tests/common/archive.rs"]
+pub mod archive;
 mod bundle;
 mod cli;
 mod left;

@@ -50,7 +50,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),

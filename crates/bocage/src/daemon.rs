@@ -174,18 +174,18 @@ fn take_all_descriptors() {
     }
 }
 
+/// The proxies of the environment.
 #[expect(clippy::disallowed_methods, reason = "this crate reads the environment")]
-fn proxy(name: &str) -> String {
-    std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).unwrap_or_default()
+fn proxies() -> Proxies {
+    Proxies::of(|name| std::env::var(name).ok())
 }
 
 /// How registries are reached.
 pub(crate) fn registries(config: &crate::config::Config) -> Settings {
-    let proxies = Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), no: proxy("no_proxy") };
     Settings {
         hosts: config.hosts(),
         certificates: config.certificates.clone(),
-        proxies,
+        proxies: proxies(),
         user_agent: concat!("bocage/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..Settings::default()
     }
@@ -206,12 +206,13 @@ async fn serve_on(options: Options) -> Result<(), String> {
         signal(SignalKind::terminate()).map_err(|error| format!("listen for SIGTERM: {error}"))?;
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(|error| format!("listen for SIGINT: {error}"))?;
+    let proxies = proxies();
     let config = Config {
         roots: Roots { data: options.data_root.clone(), exec: options.exec_root.clone() },
         clock: Clock::system(),
         shim: SHIM,
         version: env!("CARGO_PKG_VERSION"),
-        proxies: (proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")),
+        proxies: (proxies.http, proxies.https, proxies.no),
         userns: options.userns,
         registries: registries(&file),
     };

@@ -14,6 +14,7 @@
 //! Nothing here knows how a container is made: whatever `docker` could not ask of a daemon, this cannot either, but for
 //! `/bocage/v1`.
 
+mod blocking;
 mod client;
 mod commands;
 mod failure;
@@ -27,7 +28,9 @@ mod start;
 mod table;
 mod terminal;
 
-use commands::{container, demo, disk, files, image, index, list, node, registry, remote, run, show, stats};
+use commands::{
+    bootstrap, container, demo, disk, files, image, index, list, node, registry, remote, run, show, stats,
+};
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -275,6 +278,7 @@ async fn execute(
         "export" => files::export(client, parsed).await,
         "save" => image::save(client, parsed).await,
         "import" => image::import(client, parsed).await,
+        "image bootstrap" => bootstrap::bootstrap(client, parsed).await,
         "tag" => image::tag(client, parsed).await,
         "rmi" => image::remove(client, parsed).await,
         "pull" => registry::pull(client, parsed).await,

@@ -187,6 +187,11 @@ pub(crate) struct Frames {
 impl Frames {
     /// Shows the frames that are complete.
     pub(crate) fn push(&mut self, piece: &[u8]) {
+        self.each(piece, show);
+    }
+
+    /// Hands over the frames that are complete, each with the stream that it was written to.
+    pub(crate) fn each(&mut self, piece: &[u8], mut take: impl FnMut(u8, &[u8])) {
         self.pending.extend_from_slice(piece);
         let mut used = 0;
         while let Some(header) = self.pending.get(used..used + HEADER_BYTES) {
@@ -195,7 +200,7 @@ impl Frames {
             let Some(frame) = self.pending.get(used + HEADER_BYTES..used + HEADER_BYTES + length) else {
                 break;
             };
-            show(stream, frame);
+            take(stream, frame);
             used += HEADER_BYTES + length;
         }
         self.pending.drain(..used);

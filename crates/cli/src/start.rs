@@ -47,6 +47,16 @@ pub(crate) fn docker_config() -> Result<PathBuf, Failure> {
     Ok(Path::new(&home).join(".docker"))
 }
 
+/// The proxies of the environment.
+pub(crate) fn proxies() -> dial::Proxies {
+    dial::Proxies::of(variable)
+}
+
+/// Where large files lie that are needed for a moment: `TMPDIR`, or where they may be larger than memory.
+pub(crate) fn temporary() -> PathBuf {
+    PathBuf::from(variable("TMPDIR").unwrap_or_else(|| "/var/tmp".to_owned()))
+}
+
 /// Finds out which daemon is meant.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that meets the unexpected fails")]
 
 mod archives;
+mod bootstrap;
 mod bundles;
 mod commit;
 mod demo;

@@ -3,17 +3,15 @@
 //! What is copied goes through an archive. From a container it is unpacked beside its destination and moved there by name, so that nothing is
 //! ever written through a link that came with it.
 
+use crate::blocking;
 use crate::client::{Body, Client, PathStat, Pieces, escape, query, source};
 use crate::failure::Failure;
 use crate::printer;
 use crate::table::Parsed;
 use std::fs;
-use std::io::{self, IsTerminal as _, Read, Write};
+use std::io::{self, IsTerminal as _};
 use std::path::{Component, Path, PathBuf};
-use tokio::io::AsyncWriteExt;
 
-/// Bytes of an archive that wait between the thread that makes it and the connection.
-const ARCHIVE_BYTES: usize = 256 << 10;
 /// Go's bits of a file mode for a directory and for a link.
 const GO_DIRECTORY: u32 = 1 << 31;
 const GO_LINK: u32 = 1 << 27;
@@ -212,44 +210,16 @@ fn settle(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Unpacks what comes, on a thread that may block.
-async fn unpack(mut pieces: Pieces, place: PathBuf, owned: bool) -> Result<(), Failure> {
-    let (sender, receiver) = std::sync::mpsc::sync_channel::<bytes::Bytes>(4);
-    let thread = tokio::task::spawn_blocking(move || {
-        let mut archive = tar::Archive::new(Received { receiver, piece: bytes::Bytes::new() });
+async fn unpack(pieces: Pieces, place: PathBuf, owned: bool) -> Result<(), Failure> {
+    let unpacked = blocking::read(pieces, move |input| {
+        let mut archive = tar::Archive::new(input);
         archive.set_preserve_permissions(true);
         archive.set_preserve_mtime(true);
         archive.set_preserve_ownerships(owned);
         archive.set_overwrite(true);
         archive.unpack(&place)
     });
-    while let Some(piece) = pieces.next().await? {
-        if sender.send(piece).is_err() {
-            break;
-        }
-    }
-    drop(sender);
-    let outcome = thread.await.map_err(|error| Failure::new(format!("unpack the archive: {error}")))?;
-    outcome.map_err(|error| Failure::new(format!("unpack the archive: {error}")))
-}
-
-/// Reads pieces that another thread sends.
-struct Received {
-    receiver: std::sync::mpsc::Receiver<bytes::Bytes>,
-    piece: bytes::Bytes,
-}
-
-impl Read for Received {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.receiver.recv() {
-                Ok(piece) => self.piece = piece,
-                Err(_) => return Ok(0),
-            }
-        }
-        let count = buffer.len().min(self.piece.len());
-        buffer[..count].copy_from_slice(&self.piece.split_to(count));
-        Ok(count)
-    }
+    unpacked.await?.map_err(|error| Failure::new(format!("unpack the archive: {error}")))
 }
 
 async fn into(
@@ -291,19 +261,17 @@ async fn into(
         }
         _ => (format!("{parent}/"), last.to_owned()),
     };
-    let (ours, theirs) = tokio::io::duplex(ARCHIVE_BYTES);
     let follows = parsed.is("follow-link");
-    let runtime = tokio::runtime::Handle::current();
-    let packing = tokio::task::spawn_blocking(move || {
-        let mut archive = tar::Builder::new(Sent { stream: ours, runtime });
+    let (body, packing) = blocking::body(move |output| {
+        let mut archive = tar::Builder::new(output);
         archive.follow_symlinks(follows);
         match metadata.is_dir() {
             true => archive.append_dir_all(&called, &local)?,
             false => archive.append_path_with_name(&local, &called)?,
         }
-        archive.into_inner()?.finish()
+        archive.finish()
     });
-    let sent = put(client, &archive_path(name, &directory, &options), source(theirs)).await;
+    let sent = put(client, &archive_path(name, &directory, &options), body).await;
     let packed = packing.await.map_err(|error| Failure::new(format!("pack {from}: {error}")))?;
     // What the daemon says is the reason, where it broke off.
     sent?;
@@ -325,26 +293,4 @@ async fn put(client: &Client, path: &str, body: Body) -> Result<(), Failure> {
     let mut rest = client.stream(hyper::Method::PUT, path, Some(body)).await?;
     while rest.next().await?.is_some() {}
     Ok(())
-}
-
-/// Writes to a stream from a thread that may block.
-struct Sent {
-    stream: tokio::io::DuplexStream,
-    runtime: tokio::runtime::Handle,
-}
-
-impl Sent {
-    fn finish(mut self) -> io::Result<()> {
-        self.runtime.block_on(self.stream.shutdown())
-    }
-}
-
-impl Write for Sent {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.runtime.block_on(self.stream.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

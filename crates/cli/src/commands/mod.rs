@@ -1,5 +1,6 @@
 //! What each command does with the daemon.
 
+pub(crate) mod bootstrap;
 pub(crate) mod container;
 pub(crate) mod demo;
 pub(crate) mod disk;

@@ -279,3 +279,26 @@ pub(super) const DAEMON: Group = group(
         flag("log-level", Some('l'), One("LEVEL"), "error, warn, info, debug or trace [info]"),
     ],
 );
+
+/// How a base image is made.
+pub(super) const BOOTSTRAP: Group = group(
+    FLAGS,
+    &[
+        flag("package", None, Many("NAME[,NAME]"), "Install these too, and what they need"),
+        flag("tag", None, One("NAME[:TAG]"), "Give the image this name [DISTRIBUTION:SUITE]"),
+        flag("mirror", None, One("URL"), "Fetch from here instead of the distribution's own mirror"),
+        flag("components", None, One("NAME[,NAME]"), "Parts of the archive [main]"),
+        flag("security", None, Nothing, "Take the distribution's security updates in"),
+        flag(
+            "keyring",
+            None,
+            One("FILE"),
+            "Believe these keys [/usr/share/keyrings/DISTRIBUTION-archive-keyring.gpg]",
+        ),
+        flag("allow-unsigned", None, Nothing, "Believe whoever answers: no signature is looked at"),
+        flag("allow-expired", None, Nothing, "Take an archive of the past"),
+        flag("arch", None, One("NAME"), "Its architecture, which must be the daemon's"),
+        flag("cache", None, One("DIRECTORY"), "Keep what is fetched here, for the next time"),
+        flag("quiet", Some('q'), Nothing, "Show the image's id only"),
+    ],
+);

@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn the_help_of_a_command_shows_usage_examples_and_grouped_flags() {
-        for name in ["run", "exec", "ps", "daemon", "logs"] {
-            insta::assert_snapshot!(format!("help-{name}"), of(name));
+        for name in ["run", "exec", "ps", "daemon", "logs", "image bootstrap"] {
+            insta::assert_snapshot!(format!("help-{}", name.replace(' ', "-")), of(name));
         }
     }
 

@@ -364,7 +364,7 @@ fn pull(site: &Site) {
 fn push_as(site: &Site, name: &str) {
     let reference = Reference::parse(&site.remote(name)).unwrap();
     site.images.tag("app:1", &site.remote(name)).unwrap();
-    let request = PushRequest { reference, credentials: Credentials::default() };
+    let request = PushRequest { reference, credentials: Credentials::default(), compression: None };
     with_registries(|registries, runtime| site.images.push(registries, runtime.handle(), &request, &Deaf));
 }
 

@@ -1,189 +1,29 @@
-//! Connections to registries: direct or through a proxy, plain or encrypted.
-//!
-//! ```text
-//!  https://…  -> proxy for https? -> CONNECT through it -> TLS
-//!  http://…   -> proxy for http?  -> the proxy is asked for the whole address
-//! ```
-//!
-//! Addresses on this machine never go through a proxy.
+//! How one registry is spoken to: with its certificates, and through the proxies of the settings.
 
 use super::endpoint::{Endpoint, Settings};
 use super::error::{Cause, RegistryError};
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::Uri;
-use hyper::header::HeaderValue;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+pub(crate) use ::dial::{Body, Proxy, Requests};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tower_service::Service;
 
-/// How long a connection is kept for the next request.
-const IDLE_CONNECTION: Duration = Duration::from_secs(30);
-/// Connections that are kept to one host.
-const IDLE_CONNECTIONS_MAX: usize = 8;
 /// Files that are looked at in a directory of certificates.
 const CERTIFICATE_FILES_MAX: usize = 256;
 
-/// What is sent.
-pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
-/// Sends requests to one registry, and to where it redirects.
-pub(crate) type Requests = Client<HttpsConnector<Dial>, Body>;
-
-/// A connection, and whether a proxy reads what is sent on it.
-#[derive(Debug)]
-pub(crate) struct Wire {
-    stream: TokioIo<TcpStream>,
-    proxied: bool,
-}
-
-impl Connection for Wire {
-    fn connected(&self) -> Connected {
-        self.stream.connected().proxy(self.proxied)
-    }
-}
-
-impl Read for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl Write for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-}
-
-/// Which proxy is used for what.
-#[derive(Clone, Debug)]
-pub(crate) struct Proxy(Arc<Matcher>);
-
-impl Proxy {
-    fn of(settings: &Settings) -> Proxy {
-        let proxies = &settings.proxies;
-        // Go leaves this machine alone whatever the environment says, and people count on it.
-        let no = format!("{},localhost,127.0.0.0/8,::1", proxies.no);
-        let matcher = Matcher::builder().http(&*proxies.http).https(&*proxies.https).no(no);
-        Proxy(Arc::new(matcher.build()))
-    }
-
-    fn for_address(&self, address: &Uri) -> Option<Intercept> {
-        self.0.intercept(address)
-    }
-
-    /// What a proxy that reads the requests wants in each of them.
-    pub(crate) fn authorization(&self, address: &Uri) -> Option<HeaderValue> {
-        if address.scheme_str() != Some("http") {
-            return None;
-        }
-        self.for_address(address)?.basic_auth().cloned()
-    }
-}
-
-/// Makes connections.
-#[derive(Clone, Debug)]
-pub(crate) struct Dial {
-    tcp: HttpConnector,
-    proxy: Proxy,
-}
-
-impl Service<Uri> for Dial {
-    type Response = Wire;
-    type Error = Cause;
-    type Future = Pin<Box<dyn Future<Output = Result<Wire, Cause>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, address: Uri) -> Self::Future {
-        let Dial { mut tcp, proxy } = self.clone();
-        Box::pin(async move {
-            let Some(proxy) = proxy.for_address(&address) else {
-                return Ok(Wire { stream: tcp.call(address).await?, proxied: false });
-            };
-            if proxy.uri().scheme_str() != Some("http") {
-                return Err(format!("proxy {}: only proxies with http:// are supported", proxy.uri()).into());
-            }
-            if address.scheme_str() == Some("http") {
-                return Ok(Wire { stream: tcp.call(proxy.uri().clone()).await?, proxied: true });
-            }
-            let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
-            if let Some(authorization) = proxy.basic_auth() {
-                tunnel = tunnel.with_auth(authorization.clone());
-            }
-            Ok(Wire { stream: tunnel.call(address).await?, proxied: false })
-        })
-    }
-}
-
 /// A client for one registry, with its certificates, and the proxies it goes through.
 pub(crate) fn requests(settings: &Settings, endpoint: &Endpoint) -> Result<(Requests, Proxy), RegistryError> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(settings.patience.connect));
-    let proxy = Proxy::of(settings);
-    let dial = Dial { tcp, proxy: proxy.clone() };
-    let tls = encryption(settings, endpoint)?;
-    let by_name = Arc::new(hyper_rustls::DefaultServerNameResolver::default());
-    let connector = HttpsConnector::new(dial, tls, false, by_name);
-    let mut client = Client::builder(TokioExecutor::new());
-    client.pool_idle_timeout(IDLE_CONNECTION).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
-    client.pool_timer(TokioTimer::new());
-    Ok((client.build(connector), proxy))
+    Ok(::dial::requests(&settings.proxies, settings.patience.connect, encryption(settings, endpoint)?))
 }
 
 /// How the connections of one registry are encrypted.
 fn encryption(settings: &Settings, endpoint: &Endpoint) -> Result<ClientConfig, RegistryError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = ::dial::public_roots();
     let mut own = None;
     for directory in &settings.certificates {
         let directory = directory.join(&endpoint.host);

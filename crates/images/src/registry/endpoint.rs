@@ -4,6 +4,7 @@
 //! configuration calls it insecure: then its certificate is not looked at, and where there is none, plain HTTP is spoken.
 
 use super::ranges::Parts;
+pub use ::dial::Proxies;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,17 +15,6 @@ pub const HUB: &str = "docker.io";
 const HUB_HOST: &str = "registry-1.docker.io";
 /// Other names of it, as they stand in addresses of logins.
 const HUB_NAMES: [&str; 3] = ["index.docker.io", HUB_HOST, HUB];
-
-/// Proxies, as the environment has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxies {
-    /// For plain HTTP.
-    pub http: String,
-    /// For everything encrypted.
-    pub https: String,
-    /// For which hosts none is used.
-    pub no: String,
-}
 
 /// What the configuration says of one registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

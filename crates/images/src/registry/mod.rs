@@ -47,8 +47,7 @@ mod upload;
 mod wait;
 
 pub use credentials::Credentials;
-pub use endpoint::HUB;
-pub use endpoint::{HostSettings, Patience, Proxies, Settings};
+pub use endpoint::{HUB, HostSettings, Patience, Proxies, Settings};
 pub use error::{Complaint, Refusal, RegistryError};
 pub use login::LoggedIn;
 pub use publish::{Member, PublishRequest};
@@ -64,8 +63,8 @@ pub(crate) use session::Session;
 pub(crate) use together::Together;
 pub(crate) use wait::Unheard;
 
+use self::dial::{Proxy, Requests};
 use challenge::Challenge;
-use dial::{Proxy, Requests};
 use endpoint::Endpoint;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,7 +101,7 @@ impl Registries {
         if clients.len() >= KNOWN_MAX {
             clients.clear();
         }
-        let client = dial::requests(&self.settings, endpoint)?;
+        let client = self::dial::requests(&self.settings, endpoint)?;
         clients.insert(endpoint.clone(), client.clone());
         Ok(client)
     }

@@ -1,7 +1,7 @@
 //! Images and their registries.
 
 use super::super::Takes::{Many, Nothing, One};
-use super::super::flags::{FILTER, FLAGS, FORMAT, NO_TRUNC, PRUNE, QUIET, flag, group};
+use super::super::flags::{BOOTSTRAP, FILTER, FLAGS, FORMAT, NO_TRUNC, PRUNE, QUIET, flag, group};
 use super::super::{Entry, Operands};
 use super::IMAGES;
 
@@ -128,6 +128,19 @@ pub(super) const COMMANDS: &[Entry] = &[
             ]
         )],
         &["tar -C root -c . | bocage import -c 'CMD [\"/bin/sh\"]' - mine:1"]
+    ),
+    entry!(
+        "image bootstrap",
+        &[],
+        IMAGES,
+        "Make a base image from a distribution's packages",
+        Operands::These(&["debian|ubuntu[:SUITE]"]),
+        &[BOOTSTRAP],
+        &[
+            "bocage image bootstrap debian:bookworm",
+            "bocage image bootstrap ubuntu:noble --package curl,ca-certificates --tag tools:1",
+            "bocage image bootstrap debian --mirror http://mirror.example/debian --keyring keys.gpg"
+        ]
     ),
     entry!(
         "commit",
