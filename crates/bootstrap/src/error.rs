@@ -233,7 +233,7 @@ impl Error {
             }
             Error::UnknownPackage { near, .. } if !near.is_empty() => format!("did you mean {}?", near.join(", ")),
             Error::UnknownPackage { .. } | Error::Unmet { .. } => {
-                "it may be in another component: --components main,universe".to_owned()
+                "it may be in another component: --components main,contrib of Debian, main,universe of Ubuntu".to_owned()
             }
             Error::NoSystem { .. } => {
                 "a suite of updates alone is none; name the suite that it updates, and --security".to_owned()
