@@ -24,6 +24,11 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long the end of a process may take to be heard of.
+const END_WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn failed(what: &str, error: impl std::fmt::Display) -> Error {
     Error::failed(format!("{what}: {error}"))
@@ -104,13 +109,22 @@ pub(crate) async fn copy_in(
     archive: Archive,
 ) -> Result<(), Error> {
     let (_, handle) = shared.registry.find(name)?;
-    // One that rests does so until all is in its place: its writable layer is mounted here meanwhile.
-    let held = ask(&handle, |reply| Request::Hold { reply }).await?;
-    let (shared, snapshot) = (Arc::clone(shared), handle.snapshot());
+    let mut seen = handle.seen.clone();
+    let (view, held, snapshot) = loop {
+        seen.mark_unchanged();
+        // One that rests does so until all is in its place: its writable layer is mounted here meanwhile.
+        let held = ask(&handle, |reply| Request::Hold { reply }).await?;
+        let (here, snapshot) = (Arc::clone(shared), handle.snapshot());
+        let of = snapshot.clone();
+        if let Some(view) = blocking(move || writable_view(&here, &of)).await? {
+            break (view, held, snapshot);
+        }
+        drop(held);
+        end_of(&mut seen).await?;
+    };
     let (name, path) = (name.to_owned(), path.to_owned());
     let runtime = tokio::runtime::Handle::current();
     blocking(move || {
-        let view = writable_view(&shared, &snapshot)?;
         let (beneath, _) = cleaned(&path);
         may_be_written(&snapshot.intent.spec, &beneath)?;
         match view.find(&beneath, OFlags::DIRECTORY | OFlags::PATH) {
@@ -146,20 +160,38 @@ fn process(shared: &Shared, snapshot: &Snapshot) -> Result<Option<ContainerProce
     Ok(Some(ContainerProcess { pid: status.pid, start_ticks: status.start_ticks }))
 }
 
-/// What a container sees, to be written to.
-fn writable_view(shared: &Shared, snapshot: &Snapshot) -> Result<View, Error> {
+/// What a process sees; `None` where it has just ended, of which the container will hear.
+fn view_of(process: ContainerProcess) -> Result<Option<View>, Error> {
+    match View::of_process(process) {
+        Ok(view) => Ok(Some(view)),
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+        Err(error) => Err(failed("open the container's root", error)),
+    }
+}
+
+/// Waits until a container has heard that its process has ended.
+async fn end_of(seen: &mut watch::Receiver<Snapshot>) -> Result<(), Error> {
+    match tokio::time::timeout(END_WAIT_MAX, seen.changed()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Error::conflict("the container is about to end: try again once it has")),
+    }
+}
+
+/// What a container sees, to be written to; `None` as with [`view_of`].
+fn writable_view(shared: &Shared, snapshot: &Snapshot) -> Result<Option<View>, Error> {
     if let Some(process) = process(shared, snapshot)? {
         if !id_map(process.pid, "uid_map").is_empty() {
             return Err(Error::not_supported(
                 "files are not copied into a running container that has users of its own: stop it first",
             ));
         }
-        return View::of_process(process).map_err(|error| failed("open the container's root", error));
+        return view_of(process);
     }
     let (lower, files) = (lower(shared, snapshot)?, shared.roots.container(snapshot.intent.id));
     let (upper, work) = (files.upper(), files.work());
     let layers = Layers { lower: &lower, upper: Some((&upper, &work)) };
     View::of_layers(layers, &binds(shared, &snapshot.intent.spec))
+        .map(Some)
         .map_err(|error| failed("put the container's layers together", error))
 }
 
@@ -223,7 +255,7 @@ impl Place {
             name: self.called.clone(),
             size: u64::try_from(self.stat.st_size).unwrap_or(0),
             mode: self.stat.st_mode,
-            modified: seconds.plus(std::time::Duration::from_nanos(nanos)),
+            modified: seconds.plus(Duration::from_nanos(nanos)),
             link_target: self.link_target.clone(),
         }
     }
@@ -232,10 +264,16 @@ impl Place {
 /// Finds what is at a path of a container.
 async fn look(shared: &Arc<Shared>, name: &str, path: &str) -> Result<Place, Error> {
     let (_, handle) = shared.registry.find(name)?;
-    let (shared, snapshot) = (Arc::clone(shared), handle.snapshot());
+    let mut seen = handle.seen;
+    let (view, owners) = loop {
+        let (here, snapshot) = (Arc::clone(shared), seen.borrow_and_update().clone());
+        match blocking(move || view(&here, &snapshot)).await? {
+            Some(view) => break view,
+            None => end_of(&mut seen).await?,
+        }
+    };
     let (name, path) = (name.to_owned(), path.to_owned());
     blocking(move || {
-        let (view, owners) = view(&shared, &snapshot)?;
         find(&view, &path, owners).map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::NOENT) => {
                 Error::not_found(format!("Could not find the file {path} in container {name}"))
@@ -247,19 +285,18 @@ async fn look(shared: &Arc<Shared>, name: &str, path: &str) -> Result<Place, Err
     .await
 }
 
-/// What a container sees, or would see, and how owners there are told.
-fn view(shared: &Shared, snapshot: &Snapshot) -> Result<(View, Owners), Error> {
+/// What a container sees, or would see, and how owners there are told; `None` as with [`view_of`].
+fn view(shared: &Shared, snapshot: &Snapshot) -> Result<Option<(View, Owners)>, Error> {
     if let Some(process) = process(shared, snapshot)? {
         let owners = Owners { users: id_map(process.pid, "uid_map"), groups: id_map(process.pid, "gid_map") };
         // Last, as it says whether the number was the container's all along.
-        let view = View::of_process(process).map_err(|error| failed("open the container's root", error))?;
-        return Ok((view, owners));
+        return Ok(view_of(process)?.map(|view| (view, owners)));
     }
     let layers = with_writable(shared, snapshot)?;
     let binds = binds(shared, &snapshot.intent.spec);
     let view = View::of_layers(Layers { lower: &layers, upper: None }, &binds)
         .map_err(|error| failed("put the container's layers together", error))?;
-    Ok((view, Owners::default()))
+    Ok(Some((view, Owners::default())))
 }
 
 /// How the numbers of a process's users are told on the host, user_namespaces(7); nothing where they are the same.
