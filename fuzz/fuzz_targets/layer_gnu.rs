@@ -8,6 +8,7 @@
 //!   kept inside by us, as `layer` and the tests of the crate show;
 //! - pieces of sparse files that are no whole blocks, but for the last: GNU tar, which makes none, begins each piece with a block, and
 //!   others (Go's `archive/tar`, and we) do not; and holes at the end that no empty piece tells, which GNU tar does not make;
+//! - names that end with `/.`, whose attributes GNU tar forgets;
 //! - types of entries without a meaning in a layer, which we refuse;
 //! - attributes of overlayfs itself, which we do not take, and those of links, which the kernel does not.
 //!
@@ -31,8 +32,18 @@ use std::sync::LazyLock;
 const ENTRIES_MAX: usize = 24;
 /// Parts of names. There are few, so that entries meet one another.
 const PARTS: [&[u8]; 12] = [
-    b"a", b"b", b"c", b"d e", b".", b"\xff\xfe", "\u{65e5}\u{672c}".as_bytes(), b"f\ng", b"-x", b"h.wh.",
-    b"llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll", b"~",
+    b"a",
+    b"b",
+    b"c",
+    b"d e",
+    b".",
+    b"\xff\xfe",
+    "\u{65e5}\u{672c}".as_bytes(),
+    b"f\ng",
+    b"-x",
+    b"h.wh.",
+    b"llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll",
+    b"~",
 ];
 /// Attributes, by name.
 const ATTRIBUTES: [&str; 4] = ["user.a", "user.b", "trusted.c", "security.d"];
@@ -87,8 +98,11 @@ struct Entry {
 impl Name {
     fn bytes(&self) -> Vec<u8> {
         let count = 1 + usize::from(self.count) % self.parts.len();
-        let parts: Vec<&[u8]> =
+        let mut parts: Vec<&[u8]> =
             self.parts[..count].iter().map(|part| PARTS[usize::from(*part) % PARTS.len()]).collect();
+        while parts.len() > 1 && parts.last().is_some_and(|part| *part == b".") {
+            parts.pop();
+        }
         let mut name = parts.join(&b'/');
         if self.absolute && self.count % 4 == 3 {
             name.insert(0, b'/');
@@ -210,7 +224,8 @@ fn sparse(written: &mut Written, name: &[u8], version: u8, gaps: &[(u8, u8)], ta
             }
         }
         2 => {
-            let map: Vec<String> = found.iter().map(|(offset, length)| format!("{offset},{length}")).collect();
+            let map: Vec<String> =
+                found.iter().map(|(offset, length)| format!("{offset},{length}")).collect();
             record(&mut written.records, "GNU.sparse.size", size.to_string().as_bytes());
             record(&mut written.records, "GNU.sparse.numblocks", found.len().to_string().as_bytes());
             record(&mut written.records, "GNU.sparse.name", name);
