@@ -28,8 +28,6 @@ mod commit;
 mod compare;
 mod config;
 mod contents;
-#[cfg(test)]
-mod crashes;
 pub mod distribution;
 mod error;
 mod find;
@@ -59,6 +57,8 @@ mod sparse;
 mod spool;
 mod tarball;
 mod tarwrite;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod usage;
 

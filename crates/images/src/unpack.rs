@@ -383,6 +383,8 @@ impl Applier {
                 Err(Trouble::Failed(error)) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
                     fs::mkdirat(&above, name, Mode::from_raw_mode(PARENT_MODE))?;
                     let made = self.existing(&path[..end])?;
+                    // A directory above with the bit for it would give it its own group.
+                    fs::fchown(&made, Some(fs::Uid::ROOT), Some(fs::Gid::ROOT))?;
                     fs::fchmod(&made, Mode::from_raw_mode(PARENT_MODE))?;
                     made
                 }

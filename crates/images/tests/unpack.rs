@@ -359,3 +359,17 @@ fn a_link_that_takes_the_place_of_a_directory_takes_no_file_out() {
     assert!(matches!(place.unpack(&layer).unwrap_err(), Error::Unpack { .. }));
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_parent_that_is_not_listed_belongs_to_root_whatever_is_above_it() {
+    let layer = Tar::new()
+        .entry(&Header { mode: 0o2775, gid: 50, ..Header::new("shared/", b'5') }, b"")
+        .file("shared/made/file", b"x")
+        .end();
+    let place = Place::new();
+    let root = place.unpack(&layer).unwrap();
+    let made = fs::metadata(root.join("shared/made")).unwrap();
+    assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777), (0, 0, 0o755));
+    let shared = fs::metadata(root.join("shared")).unwrap();
+    assert_eq!((shared.gid(), shared.mode() & 0o7777), (50, 0o2775));
+}

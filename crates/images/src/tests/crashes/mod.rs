@@ -58,7 +58,7 @@ fn helper_that_is_killed() {
 
 fn carried_out(operation: &Operation, root: &Path, step: u64) -> End {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crashes::helper_that_is_killed", "--nocapture"])
+        .args(["--exact", "tests::crashes::helper_that_is_killed", "--nocapture"])
         .env(VICTIM, format!("{} {step} {}", operation.name, root.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
