@@ -134,20 +134,6 @@ rows! {
             let all = cli.ok(&["manifest", "inspect", "-v", &name]);
             assert!(all.contains(&pushed) && all.contains("\"architecture\": \"amd64\""), "{all}");
             assert_eq!(cli.ok(&["image", "inspect", "--remote", "--format", "{{.Id}} {{.Config.Cmd}}", &name]), format!("{id} [sh]"));
-            let all = registry.name("team/all:1");
-            cli.ok(&["manifest", "create", &all, &name]);
-            assert!(cli.fails(1, &["manifest", "create", &all, &name]).contains("written down already"));
-            cli.ok(&["manifest", "create", "--amend", &all, &name]);
-            let said = cli.fails(1, &["manifest", "push", &all]);
-            assert!(said.contains("push the image to team/all first"), "a registry that mounts nothing: {said}");
-            cli.ok(&["manifest", "rm", &all]);
-            let all = registry.name("team/tool:all");
-            cli.ok(&["manifest", "create", &all, &name]);
-            let index = cli.ok(&["manifest", "push", "--purge", &all]);
-            assert!(cli.ok(&["manifest", "inspect", &all]).contains(&pushed), "{index}");
-            assert_eq!(cli.ok(&["run", "--rm", &all, "echo", "works"]), "works");
-            cli.ok(&["rmi", &all]);
-            assert!(cli.fails(1, &["manifest", "push", &all]).contains("no index"));
             let said = cli.fails(1, &["image", "inspect", "--remote", &registry.name("nothing")]);
             assert!(said.contains("not found"), "{said}");
         }

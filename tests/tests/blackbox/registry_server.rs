@@ -252,13 +252,26 @@ fn a_push_to_the_daemons_own_registry_copies_nothing() {
         let more = blob_bytes(&node) - before;
         assert!(more < 10_000, "{more} bytes more: a manifest is not so large");
         cli.ok(&["rmi", &name, image]);
+        if image == "busybox" {
+            cli.ok(&["rmi", "alpine"]);
+        }
         assert_eq!(cli.run(&["image", "inspect", &id]).code, 1);
         cli.ok(&["pull", &name]);
         assert_eq!(cli.ok(&["inspect", "--format", "{{.Id}}", &name]), id);
-        if image == "busybox" {
-            assert_eq!(cli.ok(&["run", "--rm", &name, "echo", "works"]), "works");
-            cli.ok(&["rmi", "alpine"]);
-        }
+    }
+    let cli = node.cli(Client::Bocage);
+    let (all, part) = (format!("{address}/other/all:1"), format!("{address}/team/busybox:1"));
+    cli.ok(&["manifest", "create", &all, &part]);
+    assert!(cli.fails(1, &["manifest", "create", &all, &part]).contains("written down already"));
+    cli.ok(&["manifest", "create", "--amend", &all, &part]);
+    let index = cli.ok(&["manifest", "push", "--purge", &all]);
+    assert!(cli.fails(1, &["manifest", "push", &all]).contains("no index"));
+    assert!(cli.ok(&["manifest", "inspect", "-v", &all]).contains(&index));
+    cli.ok(&["rmi", &part]);
+    for client in [Client::Docker, Client::Bocage] {
+        let cli = node.cli(client);
+        assert_eq!(cli.ok(&["run", "--rm", &all, "echo", "works"]), "works");
+        cli.ok(&["rmi", &all]);
     }
     node.stop();
 }
