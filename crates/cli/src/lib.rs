@@ -289,10 +289,9 @@ async fn execute(
         "manifest inspect" => remote::manifest(client, parsed).await,
         "login" => registry::login(client, parsed).await,
         "commit" => image::commit(client, parsed).await,
-        "container prune" => disk::prune_containers(client, parsed).await,
-        "image prune" => disk::prune_images(client, parsed).await,
-        "volume prune" => disk::prune_volumes(client, parsed).await,
-        "system prune" => disk::prune(client, parsed).await,
+        "container prune" | "image prune" | "volume prune" | "system prune" => {
+            disk::prune(client, parsed, entry.name).await
+        }
         "system df" => disk::usage(client, parsed).await,
         "info" => node::info(client, parsed).await,
         "version" => node::version(client, parsed).await,

@@ -235,63 +235,46 @@ fn of_images(parsed: &Parsed) -> Vec<String> {
     wanted
 }
 
-pub(crate) async fn prune_containers(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    if !may(parsed, "This will remove all stopped containers.") {
-        return Ok(());
-    }
-    let mut freed = Freed::default();
-    let answer = ask(client, "/containers/prune", &parsed.all("filter")).await?;
-    freed.add(&answer, "Containers", "ContainersDeleted");
-    freed.tell();
-    Ok(())
-}
-
-pub(crate) async fn prune_images(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    let warning = match parsed.is("all") {
-        true => "This will remove all images without at least one container associated to them.",
-        false => "This will remove all dangling images.",
+/// What a command removes, as it warns of it.
+fn warning(parsed: &Parsed, name: &str) -> String {
+    let images = match parsed.is("all") {
+        true => "all images without at least one container associated to them",
+        false => "all dangling images",
     };
-    if !may(parsed, warning) {
-        return Ok(());
+    let volumes = "anonymous local volumes not used by at least one container";
+    match name {
+        "container prune" => "This will remove all stopped containers.".to_owned(),
+        "volume prune" => format!("This will remove {volumes}."),
+        "image prune" => format!("This will remove {images}."),
+        _ => {
+            let volumes = if parsed.is("volumes") { format!("  - {volumes}\n") } else { String::new() };
+            format!("This will remove:\n  - all stopped containers\n{volumes}  - {images}\n")
+        }
     }
-    let mut freed = Freed::default();
-    freed.add(&ask(client, "/images/prune", &of_images(parsed)).await?, "Images", "ImagesDeleted");
-    freed.tell();
-    Ok(())
 }
 
-pub(crate) async fn prune_volumes(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    if !may(parsed, "This will remove anonymous local volumes not used by at least one container.") {
-        return Ok(());
-    }
-    let mut freed = Freed::default();
-    freed.add(&ask(client, "/volumes/prune", &parsed.all("filter")).await?, "Volumes", "VolumesDeleted");
-    freed.tell();
-    Ok(())
-}
-
-pub(crate) async fn prune(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+/// `container prune`, `image prune`, `volume prune` and, for all of them, `system prune`.
+pub(crate) async fn prune(client: &Client, parsed: &Parsed, name: &str) -> Result<(), Failure> {
     let wanted = parsed.all("filter");
-    if parsed.is("volumes") && wanted.iter().any(|filter| filter.starts_with("until")) {
+    let is_system = name == "system prune";
+    let with_volumes = name == "volume prune" || is_system && parsed.is("volumes");
+    if is_system && with_volumes && wanted.iter().any(|filter| filter.starts_with("until")) {
         return Err(Failure::new("The \"until\" filter is not supported with \"--volumes\""));
     }
-    let mut warning = "This will remove:\n  - all stopped containers\n".to_owned();
-    if parsed.is("volumes") {
-        warning += "  - all anonymous volumes not used by at least one container\n";
-    }
-    warning += match parsed.is("all") {
-        true => "  - all images without at least one container associated to them\n",
-        false => "  - all dangling images\n",
-    };
-    if !may(parsed, &warning) {
+    if !may(parsed, &warning(parsed, name)) {
         return Ok(());
     }
     let mut freed = Freed::default();
-    freed.add(&ask(client, "/containers/prune", &wanted).await?, "Containers", "ContainersDeleted");
-    if parsed.is("volumes") {
+    if name == "container prune" || is_system {
+        let answer = ask(client, "/containers/prune", &wanted).await?;
+        freed.add(&answer, "Containers", "ContainersDeleted");
+    }
+    if with_volumes {
         freed.add(&ask(client, "/volumes/prune", &wanted).await?, "Volumes", "VolumesDeleted");
     }
-    freed.add(&ask(client, "/images/prune", &of_images(parsed)).await?, "Images", "ImagesDeleted");
+    if name == "image prune" || is_system {
+        freed.add(&ask(client, "/images/prune", &of_images(parsed)).await?, "Images", "ImagesDeleted");
+    }
     freed.tell();
     Ok(())
 }

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::Durability;
 use tokio::runtime::Handle;
-use upstream::{Answered, Coming};
+use upstream::{Answered, Coming, Fetch};
 
 /// How long what was asked for last stays.
 pub const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -227,36 +227,42 @@ impl Cache {
         digest: ContentDigest,
     ) -> Result<Brought, Refusal> {
         let held = Held { digest, repository: copied.here.clone() };
-        let asked = held.clone();
-        let part = blocking(registry, move |registry| registry.part(&asked)).await?;
-        let bytes = match part {
+        let (cache, copied) = (Arc::clone(self), copied.clone());
+        let begun = Arc::clone(registry);
+        blocking(registry, move |_| cache.begin(&begun, copied, held)).await
+    }
+
+    /// Begins to fetch a blob, unless it is here or comes already.
+    fn begin(
+        self: &Arc<Self>,
+        registry: &Arc<Registry>,
+        copied: Copied,
+        held: Held,
+    ) -> Result<Brought, Refusal> {
+        let bytes = match registry.part(&held)? {
             Part::Here => return Ok(Brought::Here),
             Part::Wanted(bytes) => bytes,
         };
-        let Some(sha256) = digest.sha256() else {
+        let Some(digest) = held.digest.sha256() else {
             // Only what can be verified while it comes is fetched.
-            return Err(Refusal::UnknownBlob { repository: held.repository, digest });
+            return Err(Refusal::UnknownBlob { repository: held.repository, digest: held.digest });
         };
         let mut coming = locked(&self.coming);
         if let Some(there) = coming.get(&held) {
             return Ok(Brought::Coming(Arc::clone(there)));
         }
-        let fetch = upstream::Fetch {
-            registries: Arc::clone(&self.registries),
-            runtime: self.runtime.clone(),
-            copied: copied.clone(),
-            digest: sha256,
-            bytes,
-        };
+        let (registries, runtime) = (Arc::clone(&self.registries), self.runtime.clone());
+        let fetch = Fetch { registries, runtime, copied, digest, bytes };
         let (stage, spool) = fetch.begin(&registry.images)?;
         let there = Arc::new(Coming::of(&spool, bytes).map_err(Error::ReadArchive)?);
         coming.insert(held.clone(), Arc::clone(&there));
         drop(coming);
         let (cache, registry, done) = (Arc::clone(self), Arc::clone(registry), Arc::clone(&there));
-        tokio::task::spawn_blocking(move || {
+        self.runtime.spawn_blocking(move || {
             let fetched = fetch.run(spool).and_then(|path| registry.keep_part(&held, bytes, &path));
             if let Err(error) = &fetched {
-                tracing::warn!(blob = %held.digest, upstream = %fetch.copied.domain, %error, "a blob was not fetched");
+                let upstream = &fetch.copied.domain;
+                tracing::warn!(blob = %held.digest, %upstream, %error, "a blob was not fetched");
             }
             drop(stage);
             locked(&cache.coming).remove(&held);

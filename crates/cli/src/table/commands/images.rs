@@ -2,8 +2,11 @@
 
 use super::super::Takes::{Many, Nothing, One};
 use super::super::flags::{BOOTSTRAP, FILTER, FLAGS, FORMAT, NO_TRUNC, PRUNE, QUIET, flag, group};
-use super::super::{Entry, Operands};
+use super::super::{Entry, Flag, Operands};
 use super::IMAGES;
+
+const CHANGE: Flag =
+    flag("change", Some('c'), Many("INSTRUCTION"), "Apply an instruction of a Dockerfile: CMD, ENV, …");
 
 pub(super) const COMMANDS: &[Entry] = &[
     entry!(
@@ -117,12 +120,7 @@ pub(super) const COMMANDS: &[Entry] = &[
         &[group(
             FLAGS,
             &[
-                flag(
-                    "change",
-                    Some('c'),
-                    Many("INSTRUCTION"),
-                    "Apply an instruction of a Dockerfile: CMD, ENV, …"
-                ),
+                CHANGE,
                 flag("message", Some('m'), One("TEXT"), "A comment"),
                 flag("platform", None, One("OS/ARCH"), "What it is made for"),
             ]
@@ -152,12 +150,7 @@ pub(super) const COMMANDS: &[Entry] = &[
             FLAGS,
             &[
                 flag("author", Some('a'), One("NAME"), "Who makes it"),
-                flag(
-                    "change",
-                    Some('c'),
-                    Many("INSTRUCTION"),
-                    "Apply an instruction of a Dockerfile: CMD, ENV, …"
-                ),
+                CHANGE,
                 flag("message", Some('m'), One("TEXT"), "A comment"),
                 flag(
                     "pause",
