@@ -362,10 +362,6 @@ impl Uploads<'_> {
 
     /// Brings one layer to the registry, if it is not there yet.
     async fn layer(&self, layer: &Outgoing) -> Result<Descriptor> {
-        if let Some(descriptor) = self.shared(layer).await? {
-            self.tell(layer, PushState::Exists).await;
-            return Ok(descriptor);
-        }
         let record = &layer.record;
         let kind = if record.packing == Packing::Plain { self.plain_as } else { record.packing };
         let (known, path) = match packed_table(kind).filter(|_| kind != record.packing) {
@@ -376,11 +372,17 @@ impl Uploads<'_> {
             None => (Some((record.blob, record.blob_bytes)), Some(self.images.home.blob(record.blob))),
         };
         let describe = |(digest, bytes)| Descriptor::new(kind.media_type(), digest, bytes);
+        if let Some(descriptor) = known.map(describe)
+            && self.is_there(descriptor.digest).await?
+        {
+            self.tell(layer, PushState::Exists).await;
+            return Ok(descriptor);
+        }
+        if let Some(descriptor) = self.shared(layer).await? {
+            self.tell(layer, PushState::Exists).await;
+            return Ok(descriptor);
+        }
         if let Some(descriptor) = known.map(describe) {
-            if self.is_there(descriptor.digest).await? {
-                self.tell(layer, PushState::Exists).await;
-                return Ok(descriptor);
-            }
             for from in &layer.elsewhere {
                 if self.mounted(descriptor.digest, Some(from)).await? {
                     self.tell(layer, PushState::Mounted { from: from.clone() }).await;
