@@ -72,7 +72,7 @@ pub use import::Piece;
 pub use load::{Loaded, Progress};
 pub use pack::{Kind as Packed, Owners, pack, pack_one};
 pub use platform::{BadPlatform, Platform};
-pub use reference::{BadReference, Reference};
+pub use reference::{BadReference, Reference, split_domain};
 pub use remove::{ContainerUse, Lease, Removed};
 pub use save::Saving;
 pub use tarball::TarError;

@@ -179,8 +179,9 @@ impl FromStr for Reference {
     }
 }
 
-/// What stands before the first slash is a domain if it could not be a directory of the default registry.
-fn split_domain(text: &str) -> (String, &str) {
+/// The registry that a name or a word begins with, Docker's where it names none, and what stands behind it. What stands before the
+/// first slash is a registry if it could not be a directory of Docker's.
+pub fn split_domain(text: &str) -> (String, &str) {
     let looks_like_domain = |first: &str| {
         first.contains(['.', ':']) || first == "localhost" || first.chars().any(char::is_uppercase)
     };

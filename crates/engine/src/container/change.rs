@@ -28,8 +28,8 @@ impl Task {
         };
         self.publish();
         self.tell(if on { "pause" } else { "unpause" });
-        self.record_what_happened().await;
-        Ok(())
+        // Not lazily: the next daemon lets go on what it finds still and not recorded as paused.
+        self.record(Durability::Synced).await
     }
 
     pub(super) async fn rename(&mut self, name: String) -> Result<(), Error> {

@@ -154,12 +154,8 @@ pub(super) async fn remote_image(shared: &Shared, request: PullRequest) -> Resul
 
 /// Repositories that fit a word.
 pub(super) async fn search(shared: &Shared, request: SearchRequest) -> Result<Vec<SearchResult>, Error> {
-    let is_registry = |first: &str| first.contains(['.', ':']) || first == "localhost";
-    let (domain, word) = match request.term.split_once('/') {
-        Some((first, word)) if is_registry(first) => (first, word),
-        _ => (registry::HUB, request.term.as_str()),
-    };
-    let found = shared.registries.search(domain, word, request.limit, &shown(request.credentials)).await;
+    let (domain, word) = images::split_domain(&request.term);
+    let found = shared.registries.search(&domain, word, request.limit, &shown(request.credentials)).await;
     let found = found.map_err(|error| image_error(&error.into()))?;
     let told = |found: registry::Match| SearchResult {
         name: if domain == registry::HUB { found.name } else { format!("{domain}/{}", found.name) },

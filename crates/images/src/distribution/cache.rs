@@ -329,7 +329,10 @@ impl Registry {
     /// Removes the copies that nobody asked for in a long time.
     pub(crate) fn forget_unused(&self, now: Time) -> Result<usize, Refusal> {
         let is_full = base::disk::Room::at(self.images.home.uploads()).is_ok_and(|room| room.is_low());
-        let kept = if is_full { KEPT_ON_A_FULL_DISK } else { KEPT };
+        self.forget_unused_for(if is_full { KEPT_ON_A_FULL_DISK } else { KEPT }, now)
+    }
+
+    fn forget_unused_for(&self, kept: Duration, now: Time) -> Result<usize, Refusal> {
         let cached = self.images.store.read(|tx| tx.list(&CACHED).map_err(Error::from))?;
         let mut gone = 0;
         for (held, record) in cached {
@@ -385,6 +388,27 @@ mod tests {
         assert_eq!(copied(&both, "r.example_5000/a/b", None, false), other);
         assert_eq!(copied(&both, "a", Some("quay.io"), false), None, "no upstream");
         assert_eq!(copied(&[], "a", None, false), None);
+    }
+
+    #[test]
+    fn copies_that_nobody_asked_for_go_and_what_was_pushed_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Arc::new(store::Store::open(&root.path().join("table")).unwrap());
+        let images = crate::Images::open(&root.path().join("images"), store, base::Clock::system()).unwrap();
+        let registry = Registry::open(Arc::new(images), base::Clock::system()).unwrap();
+        let (name, target): (Repository, Target) =
+            ("host.example/app".parse().unwrap(), "1".parse().unwrap());
+        let (kind, index) = (crate::manifest::OCI_INDEX, br#"{"schemaVersion":2,"manifests":[]}"#);
+        registry.keep_copy(&name, &target, kind, index).unwrap();
+        let own: Repository = "app".parse().unwrap();
+        registry.put_manifest(&own, &target, &[], kind, index).unwrap();
+        let now = registry.clock.now();
+        assert_eq!(registry.forget_unused_for(KEPT, now.plus(KEPT / 2)).unwrap(), 0);
+        assert!(registry.find_manifest(&name, &target).is_ok());
+        assert_eq!(registry.forget_unused_for(KEPT, now.plus(KEPT)).unwrap(), 1);
+        assert!(registry.find_manifest(&name, &target).is_err());
+        assert!(registry.manifest(&own, &target).is_ok());
+        assert_eq!(registry.forget_unused_for(KEPT, now.plus(KEPT)).unwrap(), 0);
     }
 
     #[test]
