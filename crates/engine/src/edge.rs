@@ -5,7 +5,8 @@
 //! when somebody kills it.
 
 use base::Chain;
-use net::{Network, PublishedPort, edge};
+use model::PublishedPort;
+use net::{Network, edge};
 use platform::Error;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::os::fd::OwnedFd;

@@ -6,8 +6,8 @@
 
 use base::Chain;
 use model::observed::{Endpoint, Published};
-use model::{ContainerIntent, PortBinding, PortKey, Protocol};
-use net::{Network, PublishedPort};
+use model::{ContainerIntent, PortBinding, PortKey, Protocol, PublishedPort};
+use net::Network;
 use plan::address::{self, Subnet};
 use platform::Error;
 use std::collections::{BTreeMap, BTreeSet};
@@ -283,7 +283,8 @@ fn published_port(address: Ipv4Addr, published: &Published) -> PublishedPort {
         protocol: published.inside.protocol,
         host: published.host,
         host_port: published.host_port,
-        address,
+        ipv4: Some(address),
+        ipv6: None,
         port: published.inside.port,
     }
 }

@@ -16,4 +16,4 @@ pub use container::{ContainerIntent, ContainerSpec, Desired, Origin};
 pub use digest::{Digest, ImageId};
 pub use id::{ContainerId, DaemonId, ExecId};
 pub use observed::{Observed, Phase};
-pub use ports::{PortBinding, PortKey, Protocol};
+pub use ports::{PortBinding, PortKey, Protocol, PublishedPort};

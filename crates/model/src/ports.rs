@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A transport protocol.
@@ -13,6 +13,8 @@ pub enum Protocol {
     Tcp,
     /// RFC 768.
     Udp,
+    /// RFC 9260.
+    Sctp,
 }
 
 impl fmt::Display for Protocol {
@@ -20,6 +22,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
         })
     }
 }
@@ -35,7 +38,7 @@ pub struct PortKey {
 
 /// Why a text is no port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a port of the form 80/tcp or 53/udp")]
+#[error("{0:?} is not a port of the form 80/tcp, 53/udp or 5000/sctp")]
 pub struct BadPort(pub String);
 
 impl fmt::Display for PortKey {
@@ -53,6 +56,7 @@ impl FromStr for PortKey {
         let protocol = match protocol.to_ascii_lowercase().as_str() {
             "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
             _ => return Err(bad()),
         };
         if port == 0 { Err(bad()) } else { Ok(PortKey { port, protocol }) }
@@ -85,6 +89,23 @@ pub struct PortBinding {
     pub last: u16,
 }
 
+/// A port of the host that leads to a container, as the kernel and the edge process are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The host's address; none is every address of both families.
+    pub host: Option<IpAddr>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's address of IPv4, if it has one.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Its address of IPv6, if it has one.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The container's port.
+    pub port: u16,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +118,7 @@ mod tests {
 
     #[test]
     fn port_zero_and_unknown_protocols_are_refused() {
-        for bad in ["0", "80/sctp", "65536", "", "/tcp", "-1/tcp"] {
+        for bad in ["0", "80/dccp", "65536", "", "/tcp", "-1/tcp"] {
             assert!(bad.parse::<PortKey>().is_err(), "{bad}");
         }
     }

@@ -4,9 +4,9 @@
 //! that goes on sending would be led to the address of a container that has ended, whoever has that address by then.
 //! Connections of TCP need none of this: the new owner of the address resets them.
 
+use crate::Error;
 use crate::netlink::{ACK, DUMP, Message, Socket, attributes};
-use crate::{Error, PublishedPort};
-use model::Protocol;
+use model::{Protocol, PublishedPort};
 use rustix::io::Errno;
 use std::net::Ipv4Addr;
 
@@ -63,7 +63,7 @@ pub(crate) fn forget(ports: &[PublishedPort]) -> Result<(), Error> {
         let found = connection.attributes(HEADER.len());
         let value = |kind: u16| found.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
         let leads_here = value(REPLY).and_then(answerer).is_some_and(|(protocol, address, port)| {
-            protocol == UDP && ports.iter().any(|wanted| wanted.address == address && wanted.port == port)
+            protocol == UDP && ports.iter().any(|wanted| wanted.ipv4 == Some(address) && wanted.port == port)
         });
         let Some(original) = value(ORIGINAL).filter(|_| leads_here) else { continue };
         let mut message = Message::new(DELETE, ACK);

@@ -30,7 +30,7 @@ mod value;
 pub use error::Error;
 pub use namespace::Namespace;
 pub use network::Network;
-pub use value::{Endpoint, Ipv4Net, NetConfig, PublishedPort};
+pub use value::{Endpoint, Ipv4Net, NetConfig};
 
 /// Bytes in a packet on the bridge.
 pub const MTU: u32 = 1500;

@@ -3,9 +3,9 @@
 use crate::namespace::{Namespace, Pool};
 use crate::netlink::Socket;
 use crate::reaper::Reaper;
-use crate::value::{Endpoint, Ipv4Net, NetConfig, PublishedPort};
+use crate::value::{Endpoint, Ipv4Net, NetConfig};
 use crate::{Error, conntrack, link, nft};
-use model::Protocol;
+use model::{Protocol, PublishedPort};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
@@ -234,11 +234,12 @@ impl Network {
 fn probe(protocol: Protocol, address: SocketAddr, any: bool) -> Result<(), Error> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Tcp | Protocol::Sctp => SocketType::STREAM,
         Protocol::Udp => SocketType::DGRAM,
     };
+    let number = (protocol == Protocol::Sctp).then_some(net::ipproto::SCTP);
     let bound = (|| {
-        let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, number)?;
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&socket, true)?;
         }

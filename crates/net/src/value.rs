@@ -1,8 +1,6 @@
 //! What the engine tells this crate, as plain values.
 
-use model::Protocol;
-use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 /// A subnet of IPv4, or an address with the prefix of its subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +22,6 @@ pub struct NetConfig {
     pub gateway: Ipv4Addr,
     /// Bytes in a packet.
     pub mtu: u32,
-}
-
-/// A port of the host that leads to a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublishedPort {
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// The host's address; none is every address of both families.
-    pub host: Option<IpAddr>,
-    /// The host's port.
-    pub host_port: u16,
-    /// The container's address.
-    pub address: Ipv4Addr,
-    /// The container's port.
-    pub port: u16,
 }
 
 /// A container's place on the bridge.

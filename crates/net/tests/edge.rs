@@ -6,8 +6,9 @@ mod common;
 
 use common::*;
 use model::Protocol;
+use model::PublishedPort;
+use net::Network;
 use net::edge::Client;
-use net::{Network, PublishedPort};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;

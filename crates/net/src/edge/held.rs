@@ -5,8 +5,7 @@
 //! next change; it is served all the same.
 
 use super::is_without_ipv6;
-use crate::PublishedPort;
-use model::Protocol;
+use model::{Protocol, PublishedPort};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};

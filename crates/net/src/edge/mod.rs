@@ -15,14 +15,16 @@ mod held;
 mod tcp;
 mod udp;
 
-use crate::{Error, PublishedPort};
+use crate::Error;
 use base::file::{Durability, read_if_there, write_atomically};
+use model::PublishedPort;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -58,6 +60,12 @@ struct View {
 
 /// The view as all connections see it.
 type Shared = Arc<RwLock<Vec<PublishedPort>>>;
+
+/// Where a published port leads, by the family that the container has.
+fn inside(port: &PublishedPort) -> Option<SocketAddr> {
+    let address = port.ipv4.map(IpAddr::V4).or(port.ipv6.map(IpAddr::V6))?;
+    Some(SocketAddr::new(address, port.port))
+}
 
 fn file(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();

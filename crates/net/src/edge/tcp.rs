@@ -1,8 +1,8 @@
 //! Redirected TCP connections: where each was going is asked of the kernel, looked up in the view, and connected to.
 
 use super::{ACCEPT_PAUSE, Shared};
-use crate::{Error, PublishedPort};
-use model::Protocol;
+use crate::Error;
+use model::{Protocol, PublishedPort};
 use rustix::net::sockopt::{set_socket_keepalive, set_socket_linger};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Arc, PoisonError};
@@ -79,8 +79,7 @@ fn target(ports: &[PublishedPort], wanted: SocketAddrV6) -> Option<SocketAddr> {
             port.protocol == Protocol::Tcp && port.host_port == wanted.port() && port.host == exactly
         })
     };
-    let port = fitting(Some(host)).or_else(|| fitting(None))?;
-    Some(SocketAddr::new(IpAddr::V4(port.address), port.port))
+    super::inside(fitting(Some(host)).or_else(|| fitting(None))?)
 }
 
 #[cfg(test)]
@@ -94,7 +93,8 @@ mod tests {
             protocol: Protocol::Tcp,
             host,
             host_port: 8080,
-            address: Ipv4Addr::new(172, 17, 0, last),
+            ipv4: Some(Ipv4Addr::new(172, 17, 0, last)),
+            ipv6: None,
             port: 80,
         };
         let ports = [port(None, 2), port(Some(IpAddr::V6(Ipv6Addr::LOCALHOST)), 3)];

@@ -10,8 +10,7 @@
 
 use super::held::held;
 use super::is_without_ipv6;
-use crate::PublishedPort;
-use model::Protocol;
+use model::{Protocol, PublishedPort};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketType, send};
 use std::collections::HashMap;
@@ -55,8 +54,8 @@ impl Sockets {
             if self.served.iter().any(|(served, _)| served == port) {
                 continue;
             }
+            let Some(target) = super::inside(port) else { continue };
             if let Ok(outside) = open(port) {
-                let target = SocketAddr::new(IpAddr::V4(port.address), port.port);
                 self.served.push((port.clone(), tokio::spawn(serve(outside, target))));
             }
         }

@@ -23,10 +23,10 @@ pub(crate) use message::Batch;
 use crate::Error;
 use crate::netlink::CREATE;
 use crate::netlink::Socket;
-use crate::value::{Ipv4Net, PublishedPort};
+use crate::value::Ipv4Net;
 use expression::Expression as Do;
 use message::{Element, Hook, Kind};
-use model::Protocol;
+use model::{Protocol, PublishedPort};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -162,9 +162,11 @@ fn elements(ports: &[PublishedPort]) -> BTreeMap<&'static str, Vec<Element>> {
         let protocol = padded(&[match port.protocol {
             Protocol::Tcp => 6,
             Protocol::Udp => 17,
+            Protocol::Sctp => 132,
         }]);
         let service = port.host_port.to_be_bytes();
-        let inside = [port.address.octets().to_vec(), padded(&port.port.to_be_bytes())].concat();
+        let Some(address) = port.ipv4 else { continue };
+        let inside = [address.octets().to_vec(), padded(&port.port.to_be_bytes())].concat();
         // Datagrams over IPv6 go to a socket of the edge's own.
         let tcp = port.protocol == Protocol::Tcp;
         match port.host {

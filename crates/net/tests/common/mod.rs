@@ -5,8 +5,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(unreachable_pub, reason = "shared by test programs")]
 
-use model::Protocol;
-use net::{Endpoint, Ipv4Net, Namespace, NetConfig, Network, PublishedPort};
+use model::{Protocol, PublishedPort};
+use net::{Endpoint, Ipv4Net, Namespace, NetConfig, Network};
 use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::io::{Read, Write};
@@ -61,7 +61,7 @@ pub fn published(
     host_port: u16,
     address: Ipv4Addr,
 ) -> PublishedPort {
-    PublishedPort { protocol, host, host_port, address, port: 80 }
+    PublishedPort { protocol, host, host_port, ipv4: Some(address), ipv6: None, port: 80 }
 }
 
 /// Runs something inside a namespace, on a thread of its own.
