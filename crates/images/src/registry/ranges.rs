@@ -53,18 +53,15 @@ pub(crate) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Goes on from an answer that holds the bytes before `next`.
-    pub(crate) fn after(
+    /// Begins at the byte `next`.
+    pub(crate) fn new(
         session: &'a Session<'a>,
         url: String,
-        first: Response<Incoming>,
         next: u64,
         bytes: u64,
         layers: &'a AtomicUsize,
     ) -> Ahead<'a> {
-        let mut ahead = Ahead { session, url, parts: FuturesOrdered::new(), next: 0, bytes, layers };
-        ahead.ask(next, Some(first));
-        ahead
+        Ahead { session, url, parts: FuturesOrdered::new(), next, bytes, layers }
     }
 
     /// The pieces of the next part; none after the last one.
@@ -78,7 +75,8 @@ impl<'a> Ahead<'a> {
         self.parts.next().await.unwrap_or_else(|| Ok(VecDeque::new()))
     }
 
-    fn ask(&mut self, end: u64, answer: Option<Response<Incoming>>) {
+    /// Asks for the bytes up to `end`, unless there is an answer with them already.
+    pub(crate) fn ask(&mut self, end: u64, answer: Option<Response<Incoming>>) {
         let part = Part { session: self.session, url: self.url.clone(), begin: self.next, end };
         self.next = end;
         self.parts.push_back(Box::pin(part.whole(answer)));

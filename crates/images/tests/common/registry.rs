@@ -32,6 +32,15 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// How a registry gives no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoMore {
+    /// The connection breaks.
+    Breaks,
+    /// It says nothing any more, and that to `silence`.
+    Stalls,
+}
+
 /// What goes wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -47,6 +56,8 @@ pub struct Faults {
     pub no_ranges: bool,
     /// Parts with both ends that reach this byte are refused.
     pub no_parts_from: Option<usize>,
+    /// No byte of a layer comes from here on.
+    pub ends_at: Option<(usize, NoMore)>,
     /// Layers are never answered.
     pub silent: bool,
     /// Layers are to be had elsewhere.
@@ -297,7 +308,7 @@ async fn answer(
         return receive(state, &parts.method, rest, &query, header("content-type"), body).await;
     }
     let mut state = state.lock().unwrap();
-    give(&mut state, rest, &query, range.as_deref())
+    give(&mut state, rest, &query, range.as_deref(), silence)
 }
 
 fn refused(own: SocketAddr, state: &State, authorization: Option<&str>) -> Option<Response<Body>> {
@@ -330,7 +341,7 @@ fn token(state: &mut State, query: &str, authorization: Option<&str>) -> Respons
     reply(200, json!({"token": format!("token-{}", state.tokens)}).to_string())
 }
 
-fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Response<Body> {
+fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>, silence: &Notify) -> Response<Body> {
     if rest == "_catalog" {
         return catalog(state, query);
     }
@@ -375,10 +386,16 @@ fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Resp
         return reply(403, "no parts");
     }
     let mut response = match state.faults.cut {
+        _ if let Some((end, how)) = state.faults.ends_at.filter(|(end, _)| last >= *end) => {
+            if how == NoMore::Stalls {
+                silence.notify_one();
+            }
+            Response::new(broken(bytes, end.saturating_sub(from.unwrap_or(0)), how))
+        }
         (0, _) => reply(200, bytes),
         (_, at) => {
             state.faults.cut.0 -= 1;
-            Response::new(broken(bytes, at))
+            Response::new(broken(bytes, at, NoMore::Breaks))
         }
     };
     if let Some(from) = from {
@@ -389,12 +406,15 @@ fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Resp
 }
 
 /// A body that breaks off, once what came before is on its way.
-fn broken(mut bytes: Vec<u8>, at: usize) -> Body {
+fn broken(mut bytes: Vec<u8>, at: usize, how: NoMore) -> Body {
     bytes.truncate(at);
-    let pieces = stream::unfold(Some(bytes), |bytes| async {
+    let pieces = stream::unfold(Some(bytes), move |bytes| async move {
         match bytes {
             Some(bytes) if !bytes.is_empty() => Some((Ok(Frame::data(Bytes::from(bytes))), Some(Vec::new()))),
             Some(_) => {
+                if how == NoMore::Stalls {
+                    std::future::pending::<()>().await;
+                }
                 tokio::task::yield_now().await;
                 Some((Err(std::io::Error::other("cut")), None))
             }
