@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use blackbox::{Cli, Node, Registry, rows, skip, until};
+use blackbox::{Cli, Client, Node, Registry, rows, skip, until};
 
 /// How often the daemon is killed within pulls, and within pushes, of each client.
 const KILLS: usize = 6;
@@ -104,7 +104,9 @@ rows! {
         node.start_again();
         assert!(here() > 0);
         let said = cli.ok(&["image", "prune", "-f"]);
-        assert!(here() == 0 && !said.contains("reclaimed space: 0B"), "{said}");
+        assert_eq!(here(), 0, "{said}");
+        // Docker's client tells of room only where an image went.
+        assert!(cli.client() == Client::Docker || !said.contains("reclaimed space: 0B"), "{said}");
     }
 
     fn a_push_whose_daemon_is_killed_at_any_moment_takes_nothing_from_the_image(node, cli) needs ["busybox"] {
