@@ -23,6 +23,8 @@ pub(crate) struct Options {
     anonymous_pull: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    /// Who signs the certificates of clients; without one of those nobody gets in.
+    tls_client_ca: Option<PathBuf>,
     /// Registries of which repositories are copied.
     cache: Vec<String>,
     /// Who asks there, by registry.
@@ -56,7 +58,11 @@ impl Options {
         match (name, has_value) {
             ("without-users", false) => self.without_users = true,
             ("without-tls", false) => self.without_tls = true,
-            ("listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key" | "cache" | "cache-login", _) => {
+            (
+                "listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key" | "tls-client-ca" | "cache"
+                | "cache-login",
+                _,
+            ) => {
                 return Taken::Value;
             }
             _ => return Taken::No,
@@ -77,6 +83,7 @@ impl Options {
             "anonymous-pull" => self.anonymous_pull = Some(value),
             "tls-cert" => self.tls_cert = Some(value.into()),
             "tls-key" => self.tls_key = Some(value.into()),
+            "tls-client-ca" => self.tls_client_ca = Some(value.into()),
             "cache" => self.cache.extend(value.split(',').map(|name| name.trim().to_owned())),
             "cache-login" => {
                 let (registry, login) = value.split_once('=').unwrap_or((&value, ""));
@@ -106,6 +113,11 @@ impl Options {
             (None, Some(_)) => {
                 return Err(format!("--{prefix}tls-key needs its certificate: --{prefix}tls-cert FILE"));
             }
+            (None, None) if self.tls_client_ca.is_some() => {
+                return Err(format!(
+                    "--{prefix}tls-client-ca needs TLS: add --{prefix}tls-cert FILE and --{prefix}tls-key FILE"
+                ));
+            }
             _ => {}
         }
         if self.anonymous_pull.is_some() && self.users.is_none() {
@@ -116,10 +128,10 @@ impl Options {
         if address.ip().is_loopback() {
             return Ok(address);
         }
-        if self.users.is_none() && !self.without_users {
+        if self.users.is_none() && self.tls_client_ca.is_none() && !self.without_users {
             return Err(format!(
-                "--{prefix}listen {listen} is refused without users: whoever reaches it could push and delete; add --{prefix}users FILE, or \
-                 --{prefix}without-users if that is what you want"
+                "--{prefix}listen {listen} is refused without users: whoever reaches it could push and delete; add --{prefix}users FILE or \
+                 --{prefix}tls-client-ca FILE, or --{prefix}without-users if that is what you want"
             ));
         }
         if self.tls_cert.is_none() && !self.without_tls {
@@ -147,6 +159,7 @@ impl Options {
             anonymous_pull: self.anonymous_pull.or(other.anonymous_pull),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
             cache: if self.cache.is_empty() { other.cache } else { self.cache },
             cache_logins: other.cache_logins.into_iter().chain(self.cache_logins).collect(),
             without_users: self.without_users || other.without_users,
@@ -186,7 +199,8 @@ impl Options {
     /// Reads the certificate, where there is one.
     pub(crate) fn encrypt(&self, served: Served) -> Result<Served, String> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(served) };
-        let config = tls_config(&read(certificate)?, &read(key)?).map_err(|error| {
+        let clients = self.tls_client_ca.as_deref().map(read).transpose()?;
+        let config = tls_config(&read(certificate)?, &read(key)?, clients.as_deref()).map_err(|error| {
             format!("encrypt with {} and {}: {}", certificate.display(), key.display(), Chain(&error))
         })?;
         Ok(served.with_tls(config))
@@ -288,6 +302,7 @@ mod tests {
             (vec![all, ("users", "u")], "without TLS"),
             (vec![tls[0]], "--registry-tls-key"),
             (vec![tls[1]], "--registry-tls-cert"),
+            (vec![("tls-client-ca", "a")], "needs TLS"),
             (vec![("anonymous-pull", "*")], "means nothing"),
             (vec![("listen", "5000")], "an address and a port"),
         ] {
@@ -298,6 +313,7 @@ mod tests {
             vec![all, ("users", "u"), tls[0], tls[1]],
             vec![all, ("without-users", ""), ("without-tls", "")],
             vec![("users", "u"), ("anonymous-pull", "public/*")],
+            vec![all, tls[0], tls[1], ("tls-client-ca", "a")],
         ] {
             assert!(options(&flags).address("").is_ok(), "{flags:?}");
         }

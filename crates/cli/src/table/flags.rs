@@ -209,6 +209,12 @@ pub(super) const REGISTRY: Group = group(
         ),
         flag("tls-cert", None, One("FILE"), "Encrypt with this certificate, in PEM"),
         flag("tls-key", None, One("FILE"), "The certificate's key"),
+        flag(
+            "tls-client-ca",
+            None,
+            One("FILE"),
+            "Let in whose certificate one of these authorities has signed",
+        ),
         flag("cache", None, Many("REGISTRY"), "Copy what is asked for from this registry, such as docker.io"),
         flag(
             "cache-login",
@@ -237,6 +243,12 @@ pub(super) const DAEMON_REGISTRY: Group = group(
         ),
         flag("registry-tls-cert", None, One("FILE"), "Encrypt with this certificate, in PEM"),
         flag("registry-tls-key", None, One("FILE"), "The certificate's key"),
+        flag(
+            "registry-tls-client-ca",
+            None,
+            One("FILE"),
+            "Let in whose certificate one of these authorities has signed",
+        ),
         flag(
             "registry-cache",
             None,
