@@ -364,13 +364,13 @@ pub(super) async fn first_that_has<'r>(
         let found = async {
             let session = Session::open(registries, endpoint, reference.path(), scopes, credentials).await?;
             let fetched = fetch::manifest(&session, &version(reference)).await?;
-            Ok((session, fetched))
+            Ok::<_, RegistryError>((session, fetched))
         };
         match found.await {
             Ok(found) => return Ok(found),
             Err(error) => {
                 registries.forget(&asked);
-                if !matches!(error, RegistryError::Reach { .. }) {
+                if !error.may_be_reached_otherwise() {
                     answered.insert(host.clone());
                 }
                 if at_mirror {
