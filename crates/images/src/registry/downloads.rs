@@ -179,7 +179,8 @@ impl<'u> Beginnings<'u> {
             _ => false,
         };
         let claims = self.claims.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if is_worth_it {
+        if is_worth_it && !claims.is_empty() {
+            tracing::info!(layers = claims.len(), "what came of large layers stays for the next pull");
             claims.into_iter().for_each(Claim::keep);
         }
     }

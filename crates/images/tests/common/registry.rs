@@ -1,7 +1,11 @@
 //! A small registry inside the test, which can be told to misbehave.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
+mod asking;
+
+pub use asking::{Ear, PullEar, PushEar, pull_of, push_of, registries, settings};
 
 use crate::common::{Header, Tar, config, gzip, hex};
 use base64::Engine;
@@ -14,16 +18,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use images::Reference;
-use images::registry::{
-    Credentials, Doing, Listener, Patience, PullRequest, PullStep, PushRequest, PushStep, Registries,
-    Settings,
-};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -200,49 +199,6 @@ pub fn big_layer(seed: u32) -> Vec<u8> {
         .collect();
     Tar::new().entry(&Header::new("big", b'0'), &bytes).end()
 }
-
-/// Registries that are asked without much patience.
-pub fn registries() -> Registries {
-    Registries::new(settings())
-}
-
-pub fn settings() -> Settings {
-    let patience = Patience { first_pause: Duration::from_millis(1), ..Patience::default() };
-    Settings { user_agent: "test".to_owned(), patience, ..Settings::default() }
-}
-
-/// Remembers what was told; it can go away.
-pub struct Ear<Step> {
-    pub steps: Mutex<Vec<Step>>,
-    pub leave: Notify,
-}
-
-impl<Step> Default for Ear<Step> {
-    fn default() -> Ear<Step> {
-        Ear { steps: Mutex::new(Vec::new()), leave: Notify::new() }
-    }
-}
-
-impl<Step: Send> Listener<Step> for Ear<Step> {
-    fn tell(&self, step: Step) -> Doing<'_> {
-        self.steps.lock().unwrap().push(step);
-        Box::pin(async {})
-    }
-    fn gone(&self) -> Doing<'_> {
-        Box::pin(async { self.leave.notified().await })
-    }
-}
-
-pub fn pull_of(reference: Reference) -> PullRequest {
-    PullRequest { reference, platform: None, credentials: Credentials::default() }
-}
-
-pub fn push_of(reference: Reference) -> PushRequest {
-    PushRequest { reference, credentials: Credentials::default(), compression: None }
-}
-
-pub type PullEar = Ear<PullStep>;
-pub type PushEar = Ear<PushStep>;
 
 fn whole(bytes: impl Into<Bytes>) -> Body {
     http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
@@ -427,27 +383,31 @@ fn broken(mut bytes: Vec<u8>, at: usize, how: NoMore) -> Body {
 fn catalog(state: &State, query: &str) -> Response<Body> {
     let last = query.split_once("last=").map_or("", |(_, last)| last);
     let names: BTreeSet<&String> = state.manifests.keys().map(|(repository, _)| repository).collect();
-    let rest: Vec<_> = names.into_iter().filter(|name| name.as_str() > last).collect();
-    let page: Vec<_> = rest.iter().take(state.page).collect();
-    let response = reply(200, json!({ "repositories": page }).to_string());
-    match page.last() {
-        Some(end) if page.len() < rest.len() => {
-            with(response, "link", &format!("</v2/_catalog?last={end}>; rel=\"next\""))
-        }
-        _ => response,
-    }
+    paged(names, last, state.page, "/v2/_catalog", |page| json!({ "repositories": page }))
 }
 
 fn tags(state: &State, repository: &str, query: &str) -> Response<Body> {
     let last = query.strip_prefix("last=").unwrap_or_default();
     let keys = state.manifests.keys().filter(|(other, _)| other == repository);
-    let tags: Vec<&String> = keys.map(|(_, tag)| tag).filter(|tag| !tag.contains(':')).collect();
-    let rest: Vec<&&String> = tags.iter().filter(|tag| tag.as_str() > last).collect();
-    let page: Vec<&&&String> = rest.iter().take(state.page).collect();
-    let response = reply(200, json!({"name": repository, "tags": page}).to_string());
+    let tags = keys.map(|(_, tag)| tag).filter(|tag| !tag.contains(':'));
+    let path = format!("/v2/{repository}/tags/list");
+    paged(tags, last, state.page, &path, |page| json!({"name": repository, "tags": page}))
+}
+
+/// Those after the last one that is known, with the way to the next ones.
+fn paged<'n>(
+    names: impl IntoIterator<Item = &'n String>,
+    last: &str,
+    size: usize,
+    path: &str,
+    shown: impl Fn(&[&String]) -> Value,
+) -> Response<Body> {
+    let rest: Vec<&String> = names.into_iter().filter(|name| name.as_str() > last).collect();
+    let page = &rest[..size.min(rest.len())];
+    let response = reply(200, shown(page).to_string());
     match page.last() {
         Some(end) if page.len() < rest.len() => {
-            with(response, "link", &format!("</v2/{repository}/tags/list?last={end}>; rel=\"next\""))
+            with(response, "link", &format!("<{path}?last={end}>; rel=\"next\""))
         }
         _ => response,
     }
