@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
+#[path = "asking.rs"]
 mod asking;
 
 pub use asking::{Ear, PullEar, PushEar, pull_of, push_of, registries, settings};
