@@ -27,6 +27,8 @@ pub struct Cli {
     client: Client,
     host: String,
     home: PathBuf,
+    /// Of its environment, beside what every client gets.
+    variables: Vec<(String, String)>,
 }
 
 /// What a command said, and how it ended.
@@ -50,7 +52,14 @@ pub struct Spawned {
 
 impl Cli {
     pub(crate) fn new(client: Client, host: String, home: PathBuf) -> Self {
-        Self { client, host, home }
+        Self { client, host, home, variables: Vec::new() }
+    }
+
+    /// The same with a variable in its environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Which client this is.
@@ -131,6 +140,7 @@ impl Cli {
             .env("DOCKER_HOST", &self.host)
             .env("TERM", "xterm-256color")
             .env("LC_ALL", "C.UTF-8")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.home);
         command
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -16,6 +16,8 @@ struct Kept {
     manifests: BTreeMap<String, (String, Vec<u8>)>,
     /// Methods and paths in the order in which they were asked for.
     asked: Vec<String>,
+    /// Where the parts begin that were asked for.
+    begins: Vec<usize>,
 }
 
 /// A registry on a port of this machine.
@@ -24,8 +26,8 @@ pub struct Registry {
     address: SocketAddr,
     kept: Arc<Mutex<Kept>>,
     ends: Arc<AtomicBool>,
-    /// Layers are not answered.
-    silent: Arc<AtomicBool>,
+    /// No byte of a layer comes from here on; half of each comes where this is [`HALF`].
+    end: Arc<AtomicUsize>,
     serving: Option<JoinHandle<()>>,
 }
 
@@ -36,8 +38,15 @@ struct Request {
     query: String,
     kind: String,
     authorization: String,
+    /// The first byte that is wanted, and the last.
+    range: Option<(usize, Option<usize>)>,
     body: Vec<u8>,
 }
+
+/// Layers come whole.
+const WHOLE: usize = usize::MAX;
+/// Half of each answer with a layer comes.
+const HALF: usize = usize::MAX - 1;
 
 impl Registry {
     /// Starts one. With `authorization` it answers only those who send that header: `Basic …`.
@@ -49,18 +58,18 @@ impl Registry {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port can be had");
         let address = listener.local_addr().expect("a listener has an address");
         let (kept, ends) = (Arc::new(Mutex::new(Kept::default())), Arc::new(AtomicBool::new(false)));
-        let silent = Arc::new(AtomicBool::new(false));
-        let (shared, ended, quiet) = (Arc::clone(&kept), Arc::clone(&ends), Arc::clone(&silent));
+        let end = Arc::new(AtomicUsize::new(WHOLE));
+        let (shared, ended, until) = (Arc::clone(&kept), Arc::clone(&ends), Arc::clone(&end));
         let serving = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let (kept, silent) = (Arc::clone(&shared), Arc::clone(&quiet));
-                std::thread::spawn(move || serve(&stream, &kept, &silent, authorization));
+                let (kept, end) = (Arc::clone(&shared), Arc::clone(&until));
+                std::thread::spawn(move || serve(&stream, &kept, &end, authorization));
             }
         });
-        Self { address, kept, ends, silent, serving: Some(serving) }
+        Self { address, kept, ends, end, serving: Some(serving) }
     }
 
     /// The full name of a repository here.
@@ -77,7 +86,24 @@ impl Registry {
 
     /// From now on layers are asked for in vain: half of them comes, and no more.
     pub fn hold_layers_back(&self) {
-        self.silent.store(true, Ordering::SeqCst);
+        self.end.store(HALF, Ordering::SeqCst);
+    }
+
+    /// From now on no byte of a layer comes from this one on.
+    pub fn hold_back_from(&self, byte: usize) {
+        self.end.store(byte, Ordering::SeqCst);
+    }
+
+    /// From now on layers come whole.
+    pub fn give_all(&self) {
+        self.end.store(WHOLE, Ordering::SeqCst);
+    }
+
+    /// The first bytes that requests asked for of a layer, since something was held back last.
+    #[must_use]
+    pub fn begins(&self) -> Vec<usize> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.begins.clone()
     }
 
     /// How many requests so far begin so: method and path.
@@ -101,7 +127,7 @@ impl Drop for Registry {
 /// The beginning of what is packed with gzip: a layer.
 const GZIP: &[u8] = b"\x1f\x8b";
 
-fn serve(stream: &TcpStream, kept: &Mutex<Kept>, silent: &AtomicBool, authorization: Option<&str>) {
+fn serve(stream: &TcpStream, kept: &Mutex<Kept>, end: &AtomicUsize, authorization: Option<&str>) {
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
     while let Some(request) = read(&mut reader) {
@@ -111,11 +137,24 @@ fn serve(stream: &TcpStream, kept: &Mutex<Kept>, silent: &AtomicBool, authorizat
             }
             _ => answer(&request, &mut kept.lock().unwrap_or_else(PoisonError::into_inner)),
         };
+        let is_layer = request.method == "GET" && body.starts_with(GZIP);
+        let (status, headers, body) = match request.range {
+            Some((from, last)) if is_layer && from < body.len() => {
+                let last = last.unwrap_or(body.len()).min(body.len() - 1);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).begins.push(from);
+                let range = format!("Content-Range: bytes {from}-{last}/{}\r\n", body.len());
+                (206, headers + &range, body[from..=last].to_vec())
+            }
+            _ => (status, headers, body),
+        };
         let length = body.len();
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n{headers}\r\n");
         let mut body = if request.method == "HEAD" { &[][..] } else { &body };
-        if silent.load(Ordering::SeqCst) && body.starts_with(GZIP) {
-            body = &body[..length / 2];
+        let from = request.range.map_or(0, |(from, _)| from);
+        match end.load(Ordering::SeqCst) {
+            _ if !is_layer => {}
+            HALF => body = &body[..length / 2],
+            end => body = &body[..length.min(end.saturating_sub(from))],
         }
         if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(body)).is_err() {
             break;
@@ -130,7 +169,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
     let mut words = line.split_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let (mut length, mut kind, mut authorization) = (0, String::new(), String::new());
+    let (mut length, mut kind, mut authorization, mut range) = (0, String::new(), String::new(), None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
@@ -139,12 +178,16 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
             "content-length" => length = value.trim().parse().ok()?,
             "content-type" => kind = value.trim().to_owned(),
             "authorization" => authorization = value.trim().to_owned(),
+            "range" => {
+                let (from, last) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
+                range = Some((from.parse().ok()?, last.parse().ok()));
+            }
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path: path.to_owned(), query: query.to_owned(), kind, authorization, body })
+    Some(Request { method, path: path.to_owned(), query: query.to_owned(), kind, authorization, range, body })
 }
 
 /// Status, headers and body.

@@ -1,5 +1,7 @@
 //! The `filters` parameter: a JSON object of lists, or of objects whose keys are the values.
 
+use crate::time;
+use base::Time;
 use platform::Error;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -64,6 +66,15 @@ impl Filters {
             outcome = Some(on);
         }
         Ok(outcome)
+    }
+
+    /// The moment before which something must have been made.
+    pub(crate) fn until(&self, now: Time) -> Result<Option<Time>, Error> {
+        match self.values("until") {
+            [] => Ok(None),
+            [one] => time::parse(one, now),
+            _ => Err(Error::invalid("more than one until filter specified")),
+        }
     }
 
     /// Whether labels have all that `label` asks for and nothing that `label!` excludes.

@@ -21,6 +21,7 @@ mod handle;
 mod hijack;
 mod server;
 mod table;
+mod time;
 mod to_model;
 pub mod wire;
 

@@ -5,7 +5,8 @@ use crate::doors::{blocking, image_error};
 use crate::volumes::Volumes;
 use base::Time;
 use base::disk::{self, Room};
-use platform::{DiskUsage, Error, VolumeUsage};
+use images::Forget;
+use platform::{DiskUsage, Error, Measured, VolumeUsage};
 use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::{Duration, SystemTime};
@@ -25,6 +26,7 @@ pub(crate) async fn watch(shared: Weak<Shared>) {
                 here.collect_images();
                 here.images.tidy().map_err(|error| image_error(&error))?;
             }
+            here.images.forget_unfinished(Forget::Surplus).map_err(|error| image_error(&error))?;
             Ok(warning)
         });
         match looked.await {
@@ -55,16 +57,22 @@ pub(crate) fn warning(shared: &Shared) -> Option<String> {
     ))
 }
 
-/// Measures everything that is not known yet. Blocks.
-pub(crate) fn measure(shared: &Shared) -> Result<DiskUsage, Error> {
-    let images::Usage { images, registry, shared: by_others } =
-        shared.images.usage().map_err(|error| image_error(&error))?;
-    let mut usage = DiskUsage { images, registry, shared: by_others, ..DiskUsage::default() };
-    for snapshot in shared.registry.all() {
-        let id = snapshot.intent.id;
-        usage.containers.insert(id, disk::taken_by(shared.roots.container(id).root()));
+/// Measures what is asked for and not known yet. Blocks.
+pub(crate) fn measure(shared: &Shared, of: Measured) -> Result<DiskUsage, Error> {
+    let mut usage = DiskUsage::default();
+    if of.images {
+        let measured = shared.images.usage().map_err(|error| image_error(&error))?;
+        (usage.images, usage.registry, usage.shared) = (measured.images, measured.registry, measured.shared);
     }
-    usage.volumes = volumes(shared)?;
+    if of.containers {
+        for snapshot in shared.registry.all() {
+            let id = snapshot.intent.id;
+            usage.containers.insert(id, disk::taken_by(shared.roots.container(id).root()));
+        }
+    }
+    if of.volumes {
+        usage.volumes = volumes(shared)?;
+    }
     Ok(usage)
 }
 

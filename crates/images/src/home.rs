@@ -5,6 +5,7 @@
 //!  blobs/sha512/<digest>   what registries were pushed under such a name
 //!  uploads/<id>/           blobs that are being pushed
 //!  layers/<name>/          layers unpacked, for overlayfs
+//!  unfinished/<digest>     beginnings of layers (see `unfinished`)
 //!  tmp/<name>/             what one operation is making, or what is being deleted
 //! ```
 //!

@@ -160,12 +160,30 @@ impl Intake<'_> {
         ticket: Ticket,
         what: &str,
         head: &[u8],
+        next: impl FnMut(&mut [u8]) -> Result<usize>,
+    ) -> Result<Digest> {
+        let path = self.path();
+        let spool = Spool::create(&path).map_err(Error::write(&path))?;
+        self.layer_into(spool, ticket, what, head, next)
+    }
+
+    /// A path in the stage that nothing has yet.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.stage.path()
+    }
+
+    /// As [`Intake::layer`], into a file that may lie elsewhere.
+    pub(crate) fn layer_into(
+        &self,
+        mut spool: Spool,
+        ticket: Ticket,
+        what: &str,
+        head: &[u8],
         mut next: impl FnMut(&mut [u8]) -> Result<usize>,
     ) -> Result<Digest> {
         let packing = packing_of(head, what)?;
-        let (blob_path, directory) = (self.stage.path(), self.stage.path());
+        let (blob_path, directory) = (spool.path().to_owned(), self.stage.path());
         fs::create_dir(&directory).map_err(Error::write(&directory))?;
-        let mut spool = Spool::create(&blob_path).map_err(Error::write(&blob_path))?;
         spool.write(head).map_err(Error::write(&blob_path))?;
         let archive = spool.follow().map_err(Error::read(&blob_path))?;
         let job = Job { ticket, packing, archive, directory: directory.clone() };

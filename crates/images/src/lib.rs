@@ -59,6 +59,7 @@ mod tarball;
 mod tarwrite;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod unpack;
 mod usage;
 
@@ -76,6 +77,7 @@ pub use reference::{BadReference, Reference, split_domain};
 pub use remove::{ContainerUse, Lease, Removed};
 pub use save::Saving;
 pub use tarball::TarError;
+pub use unfinished::Forget;
 pub use unpack::{FilesManner, put};
 pub use usage::Usage;
 
@@ -88,6 +90,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Store;
+use unfinished::Unfinished;
 
 /// The images of a node. Share it in an `Arc`; every call blocks.
 pub struct Images {
@@ -101,6 +104,7 @@ pub struct Images {
     measured: Mutex<HashMap<String, u64>>,
     /// Pulls that are under way.
     pulls: registry::Together,
+    unfinished: Unfinished,
 }
 
 impl Images {
@@ -121,6 +125,7 @@ impl Images {
             pins: Arc::default(),
             measured: Mutex::default(),
             pulls: registry::Together::default(),
+            unfinished: Unfinished::open(root)?,
         };
         let stage = images.home.stage()?;
         images.recover(&stage)?;
@@ -136,6 +141,7 @@ impl Images {
             Ok(())
         })?;
         images.home.remove_unknown(&blobs, &layers)?;
+        images.forget_unfinished(Forget::Surplus)?;
         Ok(images)
     }
 

@@ -4,7 +4,8 @@ use crate::hash::Hasher;
 use crate::room::Room;
 use model::Digest;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -37,15 +38,25 @@ pub(crate) struct Spool {
     file: File,
     hasher: Hasher,
     room: Room,
+    /// Bytes that were in the file already; they are given once more, and not written.
+    there: u64,
     written: u64,
     progress: Arc<Progress>,
 }
 
 impl Spool {
     pub(crate) fn create(path: &Path) -> io::Result<Spool> {
+        Spool::over(path, 0)
+    }
+
+    /// Goes over a file that may have so many bytes already, which come once more: they are hashed as the others are.
+    pub(crate) fn over(path: &Path, there: u64) -> io::Result<Spool> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(there == 0);
         Ok(Spool {
             path: path.to_owned(),
-            file: OpenOptions::new().write(true).create_new(true).open(path)?,
+            file: options.open(path)?,
+            there,
             hasher: Hasher::default(),
             room: Room::of(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?,
             written: 0,
@@ -64,10 +75,13 @@ impl Spool {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.room.take(bytes.len() as u64)?;
-        self.file.write_all(bytes)?;
+        let end = self.written + bytes.len() as u64;
+        if end > self.there {
+            self.room.take(bytes.len() as u64)?;
+            self.file.write_all_at(bytes, self.written)?;
+        }
         self.hasher.update(bytes);
-        self.written += bytes.len() as u64;
+        self.written = end;
         self.progress.set(self.written, End::Open);
         Ok(())
     }

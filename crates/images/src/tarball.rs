@@ -4,6 +4,10 @@
 //! middle is told apart from one that ends. Formats: `pax(1)` of POSIX.1-2017 and "Basic Tar Format" of the GNU tar
 //! manual.
 
+mod pax;
+
+pub(crate) use pax::decimal;
+
 use crate::sparse::{self, Sparse};
 use std::io::{self, Read};
 
@@ -133,7 +137,7 @@ impl<R: Read> TarReader<R> {
             match header[156] {
                 b'x' => {
                     let bytes = self.extension(size)?;
-                    extensions.records.extend(pax_records(&bytes)?);
+                    extensions.records.extend(pax::records(&bytes)?);
                 }
                 // Global records say nothing about a single entry that layers need.
                 b'g' => drop(self.extension(size)?),
@@ -260,7 +264,7 @@ impl<R: Read> TarReader<R> {
         if matches!(kind, Kind::Char | Kind::Block) {
             entry.device = (small(329, 337, "device")?, small(337, 345, "device")?);
         }
-        let sparse = apply_records(&mut entry, &ext.records)?;
+        let sparse = pax::apply(&mut entry, &ext.records)?;
         // The oldest archives have no type for directories: their names end with a slash.
         if entry.kind == Kind::File && entry.path.ends_with(b"/") {
             entry.kind = Kind::Directory;
@@ -393,75 +397,6 @@ fn signed(field: &[u8]) -> Option<i64> {
     Some(value)
 }
 
-/// Splits PAX records: `LENGTH KEY=VALUE\n`, the length counting all of it.
-fn pax_records(mut bytes: &[u8]) -> Result<Vec<Record>, TarError> {
-    let mut records = Vec::new();
-    while !bytes.is_empty() {
-        let space = bytes.iter().position(|&byte| byte == b' ').ok_or(TarError::Pax)?;
-        let length = decimal(&bytes[..space]).and_then(|n| usize::try_from(n).ok()).ok_or(TarError::Pax)?;
-        if length <= space + 1 || length > bytes.len() || bytes[length - 1] != b'\n' {
-            return Err(TarError::Pax);
-        }
-        let record = &bytes[space + 1..length - 1];
-        let equals = record.iter().position(|&byte| byte == b'=').ok_or(TarError::Pax)?;
-        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
-        bytes = &bytes[length..];
-    }
-    Ok(records)
-}
-
-pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-/// `SECONDS[.FRACTION]`, possibly negative.
-fn pax_time(text: &[u8]) -> Option<(i64, u32)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let kept = &fraction[..fraction.len().min(9)];
-    let nanos: u32 = format!("{kept:0<9}").parse().ok()?;
-    if whole.starts_with('-') && nanos > 0 {
-        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanos));
-    }
-    Some((seconds, nanos))
-}
-
-/// Lays PAX records over the header's fields. What they say of a sparse file is returned.
-fn apply_records(entry: &mut Entry, records: &[Record]) -> Result<Option<sparse::Records>, TarError> {
-    let id =
-        |value: &[u8], name| decimal(value).and_then(|n| u32::try_from(n).ok()).ok_or(TarError::Number(name));
-    let mut sparse = sparse::Collected::default();
-    for (key, value) in records {
-        match key.as_slice() {
-            // An empty value takes a record back.
-            _ if value.is_empty() && !key.starts_with(b"SCHILY.xattr.") => {}
-            b"path" => entry.path.clone_from(value),
-            b"linkpath" => entry.link.clone_from(value),
-            b"size" => {
-                let size = decimal(value).filter(|size| i64::try_from(*size).is_ok());
-                entry.size = size.ok_or(TarError::Number("size"))?;
-            }
-            b"uid" => entry.uid = id(value, "uid")?,
-            b"gid" => entry.gid = id(value, "gid")?,
-            b"mtime" => entry.mtime = pax_time(value).ok_or(TarError::Number("mtime"))?,
-            b"GNU.sparse.name" => entry.path.clone_from(value),
-            key => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    entry.xattrs.push((name.to_vec(), value.clone()));
-                } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
-                    sparse.add(name, value)?;
-                }
-            }
-        }
-    }
-    sparse.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,8 +440,8 @@ mod tests {
         for bad in [&b"8"[..], b"-1", b"\xff\xff", b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff", b""] {
             assert_eq!(number(bad), None, "{bad:?}");
         }
-        assert_eq!(pax_time(b"-1.25"), Some((-2, 750_000_000)));
-        assert_eq!(pax_time(b"1.0000000019"), Some((1, 1)));
+        assert_eq!(pax::time(b"-1.25"), Some((-2, 750_000_000)));
+        assert_eq!(pax::time(b"1.0000000019"), Some((1, 1)));
     }
 
     proptest! {
@@ -533,9 +468,9 @@ mod tests {
         #[test]
         fn no_extension_makes_the_reader_panic(records in proptest::collection::vec(any::<u8>(), 0..300), text in "[0-9]{1,3} (path|size|mtime|GNU.sparse.(map|size|major|realsize|offset|numbytes))=[0-9,.-]{0,30}\n") {
             for bytes in [records.as_slice(), text.as_bytes()] {
-                if let Ok(records) = pax_records(bytes) {
+                if let Ok(records) = pax::records(bytes) {
                     let mut entry = read_all(&archive()).unwrap().remove(2);
-                    let _ = apply_records(&mut entry, &records);
+                    let _ = pax::apply(&mut entry, &records);
                 }
             }
         }

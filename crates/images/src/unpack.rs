@@ -16,17 +16,22 @@
 //! Deliberately absent: looking at the layers below. A parent that the archive does not hold is made with mode 0755.
 //! Facts: the "Applying Changesets" chapter of the OCI image specification; the kernel's `overlayfs.rst`; `openat2(2)`.
 
+mod looks;
+mod whiteout;
+
 use crate::room::Room;
 use crate::tarball::{Entry, Kind, TarReader};
 use crate::{Error, Result};
+use looks::{set_looks, set_looks_by_name, through, times};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use whiteout::{OVERLAY_OPAQUE, WHITEOUT, is_whiteout, whiteout};
 
 /// Entries that one layer may have.
 const ENTRIES_MAX: u64 = 4_000_000;
@@ -36,15 +41,6 @@ const DEPTH_MAX: usize = 256;
 const COPY_BYTES: usize = 128 << 10;
 /// The mode of a parent that the archive does not hold.
 const PARENT_MODE: u32 = 0o755;
-/// How an archive marks what is taken away.
-const WHITEOUT: &[u8] = b".wh.";
-/// What marks the archive's own matters, and the one of them that has a meaning here.
-const WHITEOUT_META: &[u8] = b".wh..wh.";
-const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
-/// How overlayfs marks a directory that hides everything below it.
-const OVERLAY_OPAQUE: &str = "trusted.overlay.opaque";
-/// Attributes by which overlayfs steers itself.
-const OVERLAY_ATTRIBUTES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
 /// What an archive is taken for.
 enum Manner {
@@ -455,86 +451,6 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
     })
-}
-
-fn is_whiteout(stat: &fs::Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-/// Takes a name, or all that is below a directory, away from the layers underneath.
-fn whiteout(parent: &OwnedFd, name: &[u8], hidden: &[u8]) -> Result<(), Trouble> {
-    if name == WHITEOUT_OPAQUE {
-        return Ok(fs::fsetxattr(parent, OVERLAY_OPAQUE, b"y", XattrFlags::empty())?);
-    }
-    if name.starts_with(WHITEOUT_META) {
-        // Notes of an older union file system to itself.
-        return Ok(());
-    }
-    if matches!(hidden, b"" | b"." | b"..") {
-        return Err(Trouble::Refused("it takes away a name that no file has"));
-    }
-    let mode = Mode::empty();
-    match fs::mknodat(parent, hidden, FileType::CharacterDevice, mode, 0) {
-        Err(Errno::EXIST) => {
-            // What the same layer holds stays; of a directory, only what is below it goes.
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            match fs::openat(parent, hidden, flags, Mode::empty()) {
-                Ok(there) => Ok(fs::fsetxattr(&there, OVERLAY_OPAQUE, b"y", XattrFlags::empty())?),
-                Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
-                Err(errno) => Err(errno.into()),
-            }
-        }
-        other => Ok(other?),
-    }
-}
-
-/// Owner, mode and attributes of what is open. The owner first: changing it takes setuid bits and capabilities away.
-fn set_looks(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), Trouble> {
-    fs::fchown(file, Some(fs::Uid::from_raw(entry.uid)), Some(fs::Gid::from_raw(entry.gid)))?;
-    fs::fchmod(file, Mode::from_raw_mode(entry.mode & 0o7777))?;
-    for (name, value) in attributes(entry) {
-        tolerate(fs::fsetxattr(file, name, value, XattrFlags::empty()), name)?;
-    }
-    Ok(())
-}
-
-/// Owner, attributes and times of what cannot be opened: links, devices and pipes.
-fn set_looks_by_name(parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Trouble> {
-    let (uid, gid) = (fs::Uid::from_raw(entry.uid), fs::Gid::from_raw(entry.gid));
-    fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    for (attribute, value) in attributes(entry) {
-        let set = fs::lsetxattr(through(parent, name), attribute, value, XattrFlags::empty());
-        tolerate(set, attribute)?;
-    }
-    Ok(fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-fn attributes(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let own = |name: &[u8]| OVERLAY_ATTRIBUTES.iter().any(|prefix| name.starts_with(prefix));
-    entry
-        .xattrs
-        .iter()
-        .map(|(name, value)| (name.as_slice(), value.as_slice()))
-        .filter(move |(name, _)| !own(name))
-}
-
-/// Not every file system keeps every attribute, and `user.` ones are for files and directories only.
-fn tolerate(set: rustix::io::Result<()>, name: &[u8]) -> Result<(), Trouble> {
-    match set {
-        Err(Errno::OPNOTSUPP) => Ok(()),
-        Err(Errno::PERM) if name.starts_with(b"user.") => Ok(()),
-        other => Ok(other?),
-    }
-}
-
-/// A path for calls that take no directory descriptor.
-fn through(parent: &OwnedFd, name: &[u8]) -> PathBuf {
-    Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(OsStr::from_bytes(name))
-}
-
-fn times((seconds, nanos): (i64, u32)) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {

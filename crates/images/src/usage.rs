@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 /// Bytes on the disk, as du(1) counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// All images: layers unpacked, their archives, configurations.
+    /// All images: layers unpacked, their archives, configurations, and the beginnings of layers that a pull left.
     pub images: u64,
     /// What a registry keeps here and no image needs, pushes that are not complete included.
     pub registry: u64,
@@ -28,7 +28,7 @@ impl Images {
         let (images, layers, held) = self.store.read(|tx| -> Result<_> {
             Ok((tx.list(&IMAGES)?, tx.list(&LAYERS)?, distribution::all_held(tx)?))
         })?;
-        let mut usage = Usage::default();
+        let mut usage = Usage { images: self.unfinished.taken(), ..Usage::default() };
         let mut contents: BTreeSet<ContentDigest> = images.iter().map(|(id, _)| (*id).into()).collect();
         contents.extend(layers.iter().map(|(_, layer)| ContentDigest::from(layer.blob)));
         for content in &contents {

@@ -35,7 +35,7 @@ pub use registry::{
     Compression, Credentials, Incoming, Outgoing, PublishRequest, PullProgress, PullRequest, PushProgress,
     PushRequest, RemoteManifest, RemotePart, RemotePlatform, SearchRequest, SearchResult,
 };
-pub use system::{Bridge, DiskUsage, System, SystemInfo, VolumeUsage};
+pub use system::{Bridge, DiskUsage, Measured, System, SystemInfo, VolumeUsage};
 
 use std::pin::Pin;
 use std::sync::Arc;

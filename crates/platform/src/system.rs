@@ -73,10 +73,21 @@ pub struct Bridge {
     pub created: base::Time,
 }
 
-/// What takes room on the disk, in bytes as du(1) counts them.
+/// Of what the room is measured: to walk through much takes long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Images, and what the node's registry keeps.
+    pub images: bool,
+    /// Containers.
+    pub containers: bool,
+    /// Volumes.
+    pub volumes: bool,
+}
+
+/// What takes room on the disk, in bytes as du(1) counts them; nothing of what was not asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// All images: layers unpacked, their archives, configurations.
+    /// All images: layers unpacked, their archives, configurations, and the beginnings of layers that a pull left.
     pub images: u64,
     /// What the node's registry keeps and no image of the node needs.
     pub registry: u64,
@@ -111,8 +122,11 @@ pub trait System: Send + Sync {
     /// The default bridge; none where it could not be made, with the reason as the error.
     fn bridge(&self) -> Answer<'_, Bridge>;
 
-    /// What takes room on the disk. Everything that was not measured before is walked through.
-    fn disk_usage(&self) -> Answer<'_, DiskUsage>;
+    /// What takes room on the disk. What was not measured before is walked through.
+    fn disk_usage(&self, of: Measured) -> Answer<'_, DiskUsage>;
+
+    /// Removes the beginnings of layers that pulls left which failed.
+    fn forget_unfinished(&self) -> Answer<'_, ()>;
 
     /// Removes the volumes that no container has, and tells which those were.
     fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>>;

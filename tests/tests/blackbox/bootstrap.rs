@@ -211,6 +211,33 @@ fn a_package_that_does_not_install_is_told_with_its_words() {
 fn nothing_is_left_of_one_that_is_interrupted() {
     let Some(stage) = Stage::of("#!/bin/sh\nsleep 1000\n", |_| {}) else { return };
     let cli = stage.cli();
+    // One that is killed leaves all of it, for the next one to remove; that one is left alone while it works.
+    let temporary = stage.node.home().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let cli = cli.with("TMPDIR", &temporary.to_string_lossy());
+    let folders = || fs::read_dir(&temporary).unwrap().count();
+    let url = stage.mirror.url();
+    let making = cli.spawn(&stage.words(&url));
+    until("the second stage runs", || (!cli.ok(&["ps", "-q"]).is_empty()).then_some(()));
+    making.signal(Signal::KILL);
+    let _ = making.finish();
+    assert_eq!(
+        (cli.ok(&["ps", "-a", "-q"]).lines().count(), cli.ok(&["images", "-q"]).lines().count(), folders()),
+        (1, 1, 1)
+    );
+    let left = cli.ok(&["ps", "-a", "-q"]);
+    let making = cli.spawn(&stage.words(&url));
+    until("what was left is gone and the next one runs", || {
+        let there = cli.ok(&["ps", "-q"]);
+        (!there.is_empty() && !there.contains(&left)).then_some(())
+    });
+    let said = cli.run(&["image", "bootstrap", "debian:bookworm", "--mirror", &url, "--keyring", "/nowhere"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!((cli.ok(&["ps", "-q"]).lines().count(), folders()), (1, 1), "it was left alone");
+    making.signal(Signal::INT);
+    let said = making.finish();
+    assert!(said.err.contains("removed what was left of an earlier one: 3"), "{said:?}");
+    assert_eq!((cli.ok(&["images", "-a", "-q"]), folders()), (String::new(), 0));
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let making = cli.spawn(&stage.words(&stage.mirror.url()));
         until("the second stage runs", || (!cli.ok(&["ps", "-q"]).is_empty()).then_some(()));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use blackbox::{Cli, Node, Registry, rows, until};
+use blackbox::{Cli, Client, Node, Registry, rows, skip, until};
 
 /// How often the daemon is killed within pulls, and within pushes, of each client.
 const KILLS: usize = 6;
@@ -55,6 +55,58 @@ rows! {
             cli.ok(&["rmi", &name]);
             assert_eq!(kept(node), [0, 0, 0], "removed after the {kill}th kill");
         }
+    }
+
+    fn a_pull_goes_on_where_the_daemon_was_killed(node, cli) needs ["busybox"] {
+        let registry = Registry::start(None);
+        let name = registry.name("large:1");
+        cli.ok(&["run", "--name", "box", "busybox", "dd", "if=/dev/urandom", "of=/large", "bs=1M", "count=24"]);
+        let sum = cli.ok(&["commit", "box", &name]);
+        cli.ok(&["push", &name]);
+        cli.ok(&["rm", "box"]);
+        cli.ok(&["rmi", &name, "busybox", "alpine"]);
+        assert_eq!(kept(node), [0, 0, 0]);
+        // Something that is no part's end.
+        let end = (8 << 20) + 12_345;
+        registry.hold_back_from(end);
+        let images = node.data_root().join("images");
+        let here = || -> u64 {
+            let entries = fs::read_dir(images.join("unfinished")).unwrap().flatten();
+            entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+        };
+        let mut pulling = cli.spawn(&["pull", &name]);
+        until("two parts are here", || (here() >= 8 << 20).then_some(()));
+        assert!(pulling.is_running());
+        node.kill();
+        let _ = pulling.finish();
+        node.start_again();
+        assert_eq!(kept(node), [0, 0, 0]);
+        if node.request("GET", "/v1.51/info", None).json()["Warnings"].to_string().contains("% full") {
+            skip("the disk is nearly full: no beginning of a layer is kept");
+            return;
+        }
+        let (before, parts) = (here(), registry.begins().len());
+        assert!(before >= 8 << 20);
+        registry.give_all();
+        cli.ok(&["pull", &name]);
+        let begins = registry.begins().split_off(parts);
+        assert!(!begins.is_empty() && begins.iter().all(|begin| *begin as u64 >= before), "{before}: {begins:?}");
+        assert_eq!(cli.ok(&["inspect", "--format", "{{.Id}}", &name]), sum);
+        assert_eq!(here(), 0);
+        assert_eq!(cli.ok(&["run", "--rm", &name, "stat", "-c", "%s", "/large"]), (24 << 20).to_string());
+        // What a pull left that nobody repeats goes when it is asked to.
+        cli.ok(&["rmi", &name]);
+        registry.hold_back_from(end);
+        let pulling = cli.spawn(&["pull", &name]);
+        until("two parts are here again", || (here() >= 8 << 20).then_some(()));
+        node.kill();
+        let _ = pulling.finish();
+        node.start_again();
+        assert!(here() > 0);
+        let said = cli.ok(&["image", "prune", "-f"]);
+        assert_eq!(here(), 0, "{said}");
+        // Docker's client tells of room only where an image went.
+        assert!(cli.client() == Client::Docker || !said.contains("reclaimed space: 0B"), "{said}");
     }
 
     fn a_push_whose_daemon_is_killed_at_any_moment_takes_nothing_from_the_image(node, cli) needs ["busybox"] {

@@ -1,6 +1,7 @@
 //! Registries: push, pull, login, and a `run` that brings its image.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use blackbox::{Cli, Client, Registry, rows, until};
 
@@ -17,6 +18,16 @@ fn give(cli: &Cli, name: &str) -> String {
     cli.ok(&["rmi", name]);
     digest(&said)
 }
+
+/// A program that keeps one login in a file, in the protocol of docker-credential-helpers.
+const HELPER: &str = r#"#!/bin/sh
+case $1 in
+    store) cat > KEPT ;;
+    get) cat > /dev/null; cat KEPT 2> /dev/null || { echo credentials not found in native keychain; exit 1; } ;;
+    erase) rm -f KEPT ;;
+    list) echo '{}' ;;
+esac
+"#;
 
 rows! {
     fn what_is_pushed_is_pulled_as_the_same_image(_node, cli) needs ["busybox"] {
@@ -82,6 +93,39 @@ rows! {
         cli.ok(&["pull", &name]);
         assert!(cli.ok(&["logout", &address]).contains(&format!("Removing login credentials for {address}")));
         cli.fails(1, &["pull", &name]);
+    }
+
+    fn a_program_keeps_logins_where_it_is_told_to(node, cli) needs ["busybox"] {
+        // me:secret
+        let registry = Registry::start(Some("Basic bWU6c2VjcmV0"));
+        let (name, address) = (registry.name("tool:1"), registry.address());
+        let folder = node.home().join("helpers");
+        fs::create_dir(&folder).unwrap();
+        let (program, kept, config) = (folder.join("docker-credential-shelf"), folder.join("kept"), node.home().join(".docker/config.json"));
+        fs::write(&program, HELPER.replace("KEPT", &kept.to_string_lossy())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(config.parent().unwrap()).unwrap();
+        fs::write(&config, r#"{"credsStore":"shelf"}"#).unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let cli = cli.with("PATH", &path);
+        // Whoever logged in, both clients push and pull with it.
+        let ours = node.cli(Client::Bocage).with("PATH", &path);
+        ours.ok(&["tag", "busybox", &name]);
+        ours.fails(1, &["push", &name]);
+        let said = cli.run_with(&["login", "-u", "me", "--password-stdin", &address], b"secret\n");
+        assert!(said.code == 0 && said.out.contains("Login Succeeded"), "{said:?}");
+        let written = fs::read_to_string(&config).unwrap();
+        assert!(!written.contains("secret") && !written.contains("bWU6c2VjcmV0"), "{written}");
+        assert!(fs::read_to_string(&kept).unwrap().contains(r#""Secret":"secret""#));
+        ours.ok(&["push", &name]);
+        cli.ok(&["rmi", &name]);
+        cli.ok(&["pull", &name]);
+        cli.ok(&["logout", &address]);
+        assert!(!kept.exists());
+        cli.fails(1, &["pull", &name]);
+        fs::remove_file(&program).unwrap();
+        let said = ours.run(&["pull", &name]);
+        assert!(said.code != 0 && said.err.contains("docker-credential-shelf"), "{said:?}");
     }
 
     fn a_daemon_that_is_killed_in_the_middle_of_a_pull_leaves_nothing_of_it(node, cli) needs ["busybox"] {

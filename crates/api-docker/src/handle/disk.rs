@@ -3,16 +3,14 @@
 use super::container::known_networks;
 use super::image::deleted;
 use super::list::Names;
-use super::time;
 use crate::filters::Filters;
 use crate::from_model::{self, signed};
 use crate::server::{Answer, Call, json};
 use crate::wire::image::ImagesPruned;
 use crate::wire::network::{NetworksPruned, VolumeInspect, VolumeRoom, VolumesPruned};
 use crate::wire::system::{CachesPruned, DiskAnswer};
-use base::Time;
 use hyper::StatusCode;
-use platform::{DiskUsage, Error, Image, Kind, Selection, VolumeUsage};
+use platform::{DiskUsage, Error, Image, Kind, Measured, Selection, VolumeUsage};
 use std::collections::BTreeMap;
 
 const TYPES: [&str; 4] = ["container", "image", "volume", "build-cache"];
@@ -23,30 +21,37 @@ pub(crate) async fn usage(call: Call) -> Answer {
         return Err(Error::invalid(format!("unknown object type: {unknown}")));
     }
     let wanted = |kind: &str| types.is_empty() || types.contains(&kind);
-    let DiskUsage { images, registry, shared, containers, volumes } = call.doors.system.disk_usage().await?;
+    let of = Measured { images: wanted("image"), containers: wanted("container"), volumes: wanted("volume") };
+    let usage = call.doors.system.disk_usage(of).await?;
+    let DiskUsage { images: images_bytes, registry, shared, containers, volumes } = usage;
     let mut answer = DiskAnswer::default();
-    if wanted("image") {
-        (answer.layers_size, answer.registry_size) = (signed(images), signed(registry));
-        for image in call.doors.images.images().await? {
-            let mut line = from_model::image_summary(&image);
+    let images = match of.images || of.containers {
+        true => call.doors.images.images().await?,
+        false => Vec::new(),
+    };
+    if of.images {
+        (answer.layers_size, answer.registry_size) = (signed(images_bytes), signed(registry));
+        for image in &images {
+            let mut line = from_model::image_summary(image);
             line.shared_size = shared.get(&image.id).map_or(-1, |bytes| signed(*bytes));
             answer.images.push(line);
         }
     }
-    if wanted("container") {
+    if of.containers {
         let (networks, now) = (known_networks(&call.doors).await, call.clock.now());
         let mut names = Names::default();
-        for container in call.doors.control.list(Selection { all: true, sizes: true }).await? {
+        // They are measured already, with more than the files that they wrote.
+        for container in call.doors.control.list(Selection { all: true, sizes: false }).await? {
             let name = names.shown(&call.doors, &container).await;
             let mut line = from_model::summary(&container, &networks, name, now);
-            // Its log and its own files take room as well.
-            if let Some(bytes) = containers.get(&container.intent.id) {
-                line.size_rw = signed(*bytes);
-            }
+            let own = containers.get(&container.intent.id).copied().unwrap_or(0);
+            let image = images.iter().find(|image| image.id == container.intent.image);
+            line.size_rw = signed(own);
+            line.size_root_fs = signed(own + image.map_or(0, |image| image.size));
             answer.containers.push(line);
         }
     }
-    if wanted("volume") {
+    if of.volumes {
         answer.volumes = volumes.iter().map(volume).collect();
     }
     json(StatusCode::OK, &answer)
@@ -65,21 +70,14 @@ fn volume(volume: &VolumeUsage) -> VolumeInspect {
     }
 }
 
-/// The moment before which something must have been made to be removed.
-pub(super) fn until(filters: &Filters, now: Time) -> Result<Option<Time>, Error> {
-    match filters.values("until") {
-        [] => Ok(None),
-        [one] => time::parse(one, now),
-        _ => Err(Error::invalid("more than one until filter specified")),
-    }
-}
-
-/// Removes images that no container is made from: those without a tag, or all.
+/// Removes images that no container is made from: those without a tag, or all. Beginnings of layers have neither label nor time: they
+/// go where nothing is asked of them.
 pub(crate) async fn prune_images(call: Call) -> Answer {
     let filters = Filters::parse(call.query.text("filters"), &["dangling", "label", "label!", "until"])?;
     let only_dangling = filters.flag("dangling")?.unwrap_or(true);
-    let until = until(&filters, call.clock.now())?;
-    let before = call.doors.system.disk_usage().await?.images;
+    let until = filters.until(call.clock.now())?;
+    let of = Measured { images: true, ..Measured::default() };
+    let before = call.doors.system.disk_usage(of).await?.images;
     let mut answer = ImagesPruned::default();
     for image in call.doors.images.images().await? {
         let stays = image.containers > 0
@@ -98,7 +96,10 @@ pub(crate) async fn prune_images(call: Call) -> Answer {
             }
         }
     }
-    let after = call.doors.system.disk_usage().await?.images;
+    if !["label", "label!", "until"].iter().any(|name| filters.has(name)) {
+        call.doors.system.forget_unfinished().await?;
+    }
+    let after = call.doors.system.disk_usage(of).await?.images;
     answer.space_reclaimed = before.saturating_sub(after);
     json(StatusCode::OK, &answer)
 }

@@ -1,9 +1,9 @@
 //! What happened on the node: what is still known of the past, then what comes.
 
-use super::time;
 use crate::body::Body;
 use crate::filters::Filters;
 use crate::server::{Answer, Call, json_line, typed};
+use crate::time;
 use crate::wire::EventMessage;
 use crate::wire::stream::EventActor;
 use base::{Clock, Time};

@@ -1,11 +1,12 @@
 //! Images.
 
 use super::progress::{PROGRESS_MESSAGES_MAX, told};
-use super::{registry, time};
+use super::registry;
 use crate::body::{Body, BodyReader};
 use crate::filters::{Filters, glob};
 use crate::from_model::{self, signed};
 use crate::server::{Answer, Call, empty, json, typed};
+use crate::time;
 use crate::to_model;
 use crate::wire::stream::{JsonMessage, Progress};
 use crate::wire::{Config, DeleteItem, HistoryItem, IdAnswer};

@@ -1,7 +1,6 @@
 //! Many containers: listed by filters, or removed when nothing of them runs.
 
 use super::container::known_networks;
-use super::disk::until;
 use super::pattern::Pattern;
 use crate::filters::Filters;
 use crate::from_model::{self, status};
@@ -214,7 +213,7 @@ fn ports(filters: &Filters, name: &str) -> Result<Vec<PortKey>, Error> {
 /// Removes the containers of which nothing runs.
 pub(crate) async fn prune(call: Call) -> Answer {
     let filters = Filters::parse(call.query.text("filters"), &["label", "label!", "until"])?;
-    let until = until(&filters, call.clock.now())?;
+    let until = filters.until(call.clock.now())?;
     let mut answer = PruneAnswer::default();
     for container in call.doors.control.list(Selection { all: true, sizes: true }).await? {
         let intent = &container.intent;

@@ -1,8 +1,8 @@
 //! What a container has written.
 
-use super::time;
 use crate::body::Body;
 use crate::server::{Answer, Call, typed};
+use crate::time;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use hyper::Response;

@@ -15,4 +15,3 @@ pub(crate) mod progress;
 pub(crate) mod registry;
 pub(crate) mod stats;
 pub(crate) mod system;
-pub(crate) mod time;

@@ -164,7 +164,7 @@ impl System for Node {
     fn info(&self) -> Answer<'_, SystemInfo> {
         ready(Ok(SystemInfo { machine: "x86_64".into(), version: "1.2.3".into(), ..SystemInfo::default() }))
     }
-    fn disk_usage(&self) -> Answer<'_, DiskUsage> {
+    fn disk_usage(&self, of: Measured) -> Answer<'_, DiskUsage> {
         let volume = VolumeUsage {
             name: "v1".into(),
             path: "/volumes/v1".into(),
@@ -172,12 +172,19 @@ impl System for Node {
             bytes: 7,
             containers: 0,
         };
-        let volumes = vec![volume];
-        ready(Ok(DiskUsage { images: 9, registry: 3, volumes, ..DiskUsage::default() }))
+        let volumes = if of.volumes { vec![volume] } else { Vec::new() };
+        let (images, registry) = if of.images { (9, 3) } else { (0, 0) };
+        ready(Ok(DiskUsage { images, registry, volumes, ..DiskUsage::default() }))
+    }
+    fn forget_unfinished(&self) -> Answer<'_, ()> {
+        self.ask("forget unfinished".to_owned());
+        ready(Ok(()))
     }
     fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>> {
         self.ask("prune volumes".to_owned());
-        Box::pin(async move { Ok(self.disk_usage().await?.volumes) })
+        Box::pin(async move {
+            Ok(self.disk_usage(Measured { volumes: true, ..Measured::default() }).await?.volumes)
+        })
     }
     fn bridge(&self) -> Answer<'_, Bridge> {
         ready(Ok(Bridge {

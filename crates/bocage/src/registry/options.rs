@@ -2,8 +2,9 @@
 
 use base::Chain;
 use images::distribution::{Access, Cache, Rights, Served, tls_config};
-use images::registry::{Registries, Settings};
+use images::registry::{Credentials, Registries, Settings};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,23 @@ pub(crate) struct Options {
     anonymous_pull: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    /// Who signs the certificates of clients; without one of those nobody gets in.
+    tls_client_ca: Option<PathBuf>,
     /// Registries of which repositories are copied.
     cache: Vec<String>,
+    /// Who asks there, by registry.
+    cache_logins: BTreeMap<String, CacheLogin>,
     without_users: bool,
     without_tls: bool,
+}
+
+/// Who asks a registry for what is copied of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CacheLogin {
+    user: String,
+    /// A file with the password, or a token that the registry takes for one.
+    password_file: PathBuf,
 }
 
 /// What a flag is followed by.
@@ -44,7 +58,11 @@ impl Options {
         match (name, has_value) {
             ("without-users", false) => self.without_users = true,
             ("without-tls", false) => self.without_tls = true,
-            ("listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key" | "cache", _) => {
+            (
+                "listen" | "users" | "anonymous-pull" | "tls-cert" | "tls-key" | "tls-client-ca" | "cache"
+                | "cache-login",
+                _,
+            ) => {
                 return Taken::Value;
             }
             _ => return Taken::No,
@@ -65,7 +83,14 @@ impl Options {
             "anonymous-pull" => self.anonymous_pull = Some(value),
             "tls-cert" => self.tls_cert = Some(value.into()),
             "tls-key" => self.tls_key = Some(value.into()),
+            "tls-client-ca" => self.tls_client_ca = Some(value.into()),
             "cache" => self.cache.extend(value.split(',').map(|name| name.trim().to_owned())),
+            "cache-login" => {
+                let (registry, login) = value.split_once('=').unwrap_or((&value, ""));
+                let (user, file) = login.split_once(':').unwrap_or((login, ""));
+                let login = CacheLogin { user: user.to_owned(), password_file: file.into() };
+                self.cache_logins.insert(registry.to_owned(), login);
+            }
             _ => {}
         }
     }
@@ -88,6 +113,11 @@ impl Options {
             (None, Some(_)) => {
                 return Err(format!("--{prefix}tls-key needs its certificate: --{prefix}tls-cert FILE"));
             }
+            (None, None) if self.tls_client_ca.is_some() => {
+                return Err(format!(
+                    "--{prefix}tls-client-ca needs TLS: add --{prefix}tls-cert FILE and --{prefix}tls-key FILE"
+                ));
+            }
             _ => {}
         }
         if self.anonymous_pull.is_some() && self.users.is_none() {
@@ -98,10 +128,10 @@ impl Options {
         if address.ip().is_loopback() {
             return Ok(address);
         }
-        if self.users.is_none() && !self.without_users {
+        if self.users.is_none() && self.tls_client_ca.is_none() && !self.without_users {
             return Err(format!(
-                "--{prefix}listen {listen} is refused without users: whoever reaches it could push and delete; add --{prefix}users FILE, or \
-                 --{prefix}without-users if that is what you want"
+                "--{prefix}listen {listen} is refused without users: whoever reaches it could push and delete; add --{prefix}users FILE or \
+                 --{prefix}tls-client-ca FILE, or --{prefix}without-users if that is what you want"
             ));
         }
         if self.tls_cert.is_none() && !self.without_tls {
@@ -129,7 +159,9 @@ impl Options {
             anonymous_pull: self.anonymous_pull.or(other.anonymous_pull),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
             cache: if self.cache.is_empty() { other.cache } else { self.cache },
+            cache_logins: other.cache_logins.into_iter().chain(self.cache_logins).collect(),
             without_users: self.without_users || other.without_users,
             without_tls: self.without_tls || other.without_tls,
         }
@@ -151,21 +183,50 @@ impl Options {
 
     /// Copies other registries' repositories, where that is wished. `settings` tell how those are reached.
     pub(crate) fn copy(&self, served: Served, settings: Settings) -> Result<Served, String> {
-        if self.cache.is_empty() {
+        if self.cache.is_empty() && self.cache_logins.is_empty() {
             return Ok(served);
         }
         let runtime = tokio::runtime::Handle::current();
         let cache = Cache::new(Registries::new(settings), runtime, &self.cache);
-        Ok(served.with_cache(cache.map_err(|error| format!("cache: {error}"))?))
+        let mut cache = cache.map_err(|error| format!("cache: {error}"))?;
+        for (registry, login) in &self.cache_logins {
+            let credentials = login.read(registry)?;
+            cache = cache.with_login(registry, credentials).map_err(|error| format!("cache: {error}"))?;
+        }
+        Ok(served.with_cache(cache))
     }
 
     /// Reads the certificate, where there is one.
     pub(crate) fn encrypt(&self, served: Served) -> Result<Served, String> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(served) };
-        let config = tls_config(&read(certificate)?, &read(key)?).map_err(|error| {
+        let clients = self.tls_client_ca.as_deref().map(read).transpose()?;
+        let config = tls_config(&read(certificate)?, &read(key)?, clients.as_deref()).map_err(|error| {
             format!("encrypt with {} and {}: {}", certificate.display(), key.display(), Chain(&error))
         })?;
         Ok(served.with_tls(config))
+    }
+}
+
+impl CacheLogin {
+    /// Reads the password.
+    fn read(&self, registry: &str) -> Result<Credentials, String> {
+        if self.user.is_empty() || self.password_file.as_os_str().is_empty() {
+            return Err(format!(
+                "the login for {registry} needs a user and a file with the password: --cache-login {registry}=USER:FILE, or user and \
+                 password_file in the configuration"
+            ));
+        }
+        let path = self.password_file.display();
+        let password = String::from_utf8(read(&self.password_file)?);
+        let password = password.map_err(|error| format!("read {path}: {error}"))?;
+        let password = password.trim_end_matches(['\r', '\n']);
+        if password.is_empty() || password.contains('\n') {
+            return Err(format!(
+                "read {path}: one line is needed, the password of {} at {registry}",
+                self.user
+            ));
+        }
+        Ok(Credentials { user: self.user.clone(), password: password.to_owned(), ..Credentials::default() })
     }
 }
 
@@ -206,6 +267,33 @@ mod tests {
     }
 
     #[test]
+    fn a_login_with_an_upstream_is_a_user_and_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        let given = |word: &str, text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let options = options(&[("cache-login", &word.replace("FILE", &file.display().to_string()))]);
+            options.cache_logins["r.example:5000"].read("r.example:5000")
+        };
+        let credentials = given("r.example:5000=ann:FILE", "se:cret\n").unwrap();
+        assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("ann", "se:cret"));
+        for (word, text) in [
+            ("=ann", "x"),
+            ("", "x"),
+            ("=:FILE", "x"),
+            ("=ann:FILE", "\n"),
+            ("=ann:FILE", "a\nb"),
+            ("=ann:FILE.no", "x"),
+        ] {
+            let error = given(&format!("r.example:5000{word}"), text).err();
+            assert!(error.is_some_and(|error| !error.contains("x\n")), "{word}");
+        }
+        let file = options(&[("cache-login", "a.example=one:f"), ("cache-login", "b.example=two:f")]);
+        let both = options(&[("cache-login", "a.example=me:g")]).over(&file).cache_logins;
+        assert_eq!((both["a.example"].user.as_str(), both["b.example"].user.as_str()), ("me", "two"));
+    }
+
+    #[test]
     fn what_would_be_open_to_all_has_to_be_asked_for() {
         let all = ("listen", "0.0.0.0:5000");
         let tls = [("tls-cert", "c"), ("tls-key", "k")];
@@ -214,6 +302,7 @@ mod tests {
             (vec![all, ("users", "u")], "without TLS"),
             (vec![tls[0]], "--registry-tls-key"),
             (vec![tls[1]], "--registry-tls-cert"),
+            (vec![("tls-client-ca", "a")], "needs TLS"),
             (vec![("anonymous-pull", "*")], "means nothing"),
             (vec![("listen", "5000")], "an address and a port"),
         ] {
@@ -224,6 +313,7 @@ mod tests {
             vec![all, ("users", "u"), tls[0], tls[1]],
             vec![all, ("without-users", ""), ("without-tls", "")],
             vec![("users", "u"), ("anonymous-pull", "public/*")],
+            vec![all, tls[0], tls[1], ("tls-client-ca", "a")],
         ] {
             assert!(options(&flags).address("").is_ok(), "{flags:?}");
         }

@@ -1,9 +1,10 @@
 //! The System door.
 
-use super::{Door, blocking, to_the_end};
+use super::{Door, blocking, image_error, to_the_end};
 use crate::{Shared, machine};
+use images::Forget;
 use model::Phase;
-use platform::{Answer, Bridge, DiskUsage, Error, System, SystemInfo, VolumeUsage};
+use platform::{Answer, Bridge, DiskUsage, Error, Measured, System, SystemInfo, VolumeUsage};
 use std::fs;
 
 impl System for Door {
@@ -64,10 +65,18 @@ impl System for Door {
         })
     }
 
-    fn disk_usage(&self) -> Answer<'_, DiskUsage> {
+    fn disk_usage(&self, of: Measured) -> Answer<'_, DiskUsage> {
         Box::pin(async move {
             let shared = self.0.clone();
-            blocking(move || crate::usage::measure(&shared)).await
+            blocking(move || crate::usage::measure(&shared, of)).await
+        })
+    }
+
+    fn forget_unfinished(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let shared = self.0.clone();
+            let forget = move || shared.images.forget_unfinished(Forget::All);
+            blocking(move || forget().map_err(|error| image_error(&error))).await
         })
     }
 

@@ -13,15 +13,17 @@
 //! - Nothing is kept whose digest is not verified, and no blob is fetched that no kept manifest names.
 //! - When the upstream does not answer, what is here is given.
 //! - Nobody pushes to a copy. What nobody asked for in [`KEPT`] goes.
+//! - A login is for its upstream and the token service that this names, and for nobody else. What it opens is here for whoever may
+//!   pull the copy.
 //!
-//! Absent: names and passwords for upstreams, and lists of what an upstream has.
+//! Absent: lists of what an upstream has.
 
 use super::digest::ContentDigest;
 use super::names::{Repository, Tag, Target};
 use super::records::{CACHED, CachedRecord, Held, PARTS, REPOSITORIES, users_of};
 use super::{Refusal, Registry, upstream};
 use crate::manifest::Document;
-use crate::registry::Registries;
+use crate::registry::{Credentials, Registries};
 use crate::{Error, Result};
 use base::Time;
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::Durability;
 use tokio::runtime::Handle;
-use upstream::{Answered, Coming, Fetch};
+use upstream::{Answered, Asker, Coming, Fetch};
 
 /// How long what was asked for last stays.
 pub const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -49,6 +51,11 @@ const USED_EVERY: Duration = Duration::from_secs(60 * 60);
 )]
 pub struct BadUpstream(pub String);
 
+/// Why nobody logs in with a registry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is a login for {0:?}, of which nothing is copied")]
+pub struct NoUpstream(pub String);
+
 /// A registry of which repositories are copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Upstream {
@@ -56,6 +63,8 @@ struct Upstream {
     domain: String,
     /// The first part of its repositories' names here.
     directory: String,
+    /// Who asks there.
+    credentials: Credentials,
 }
 
 /// A repository here that is a copy.
@@ -103,7 +112,8 @@ impl Cache {
             let fits = domain.contains(['.', ':']) || domain == "localhost";
             match directory.parse::<Repository>() {
                 Ok(name) if fits && !name.as_str().contains('/') => {
-                    Ok(Upstream { domain: domain.clone(), directory })
+                    let credentials = Credentials::default();
+                    Ok(Upstream { domain: domain.clone(), directory, credentials })
                 }
                 _ => Err(BadUpstream(domain.clone())),
             }
@@ -115,6 +125,23 @@ impl Cache {
             fresh: Mutex::default(),
             coming: Mutex::default(),
         })
+    }
+
+    /// Logs in with one of the upstreams.
+    ///
+    /// # Errors
+    /// When it is none of them.
+    pub fn with_login(mut self, domain: &str, credentials: Credentials) -> Result<Cache, NoUpstream> {
+        let mut upstreams = self.upstreams.iter_mut();
+        let upstream = upstreams.find(|upstream| upstream.domain == domain);
+        upstream.ok_or_else(|| NoUpstream(domain.to_owned()))?.credentials = credentials;
+        Ok(self)
+    }
+
+    /// Who asks for what is copied.
+    fn credentials(&self, copied: &Copied) -> Credentials {
+        let upstream = self.upstreams.iter().find(|upstream| upstream.domain == copied.domain);
+        upstream.map(|upstream| upstream.credentials.clone()).unwrap_or_default()
     }
 
     /// Whose copy a repository is. `ns` is the registry that the client says it means.
@@ -172,7 +199,8 @@ impl Cache {
         if is_settled {
             return Ok(());
         }
-        let fetched = match upstream::manifest(&self.registries, copied, target, here).await {
+        let asker = Asker { registries: &self.registries, credentials: &self.credentials(copied) };
+        let fetched = match upstream::manifest(asker, copied, target, here).await {
             Ok(Answered::Same) => {
                 self.remember(copied, target, now);
                 return Ok(());
@@ -252,7 +280,8 @@ impl Cache {
             return Ok(Brought::Coming(Arc::clone(there)));
         }
         let (registries, runtime) = (Arc::clone(&self.registries), self.runtime.clone());
-        let fetch = Fetch { registries, runtime, copied, digest, bytes };
+        let credentials = self.credentials(&copied);
+        let fetch = Fetch { registries, runtime, copied, credentials, digest, bytes };
         let (stage, spool) = fetch.begin(&registry.images)?;
         let there = Arc::new(Coming::of(&spool, bytes).map_err(Error::ReadArchive)?);
         coming.insert(held.clone(), Arc::clone(&there));
@@ -388,6 +417,22 @@ mod tests {
         assert_eq!(copied(&both, "r.example_5000/a/b", None, false), other);
         assert_eq!(copied(&both, "a", Some("quay.io"), false), None, "no upstream");
         assert_eq!(copied(&[], "a", None, false), None);
+    }
+
+    #[test]
+    fn a_login_is_for_a_registry_that_is_copied() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let registries = Registries::new(crate::registry::Settings::default());
+        let cache = Cache::new(registries, runtime.handle().clone(), &["a.example".to_owned()]).unwrap();
+        let me = || Credentials { user: "me".to_owned(), ..Credentials::default() };
+        let cache = cache.with_login("a.example", me()).unwrap();
+        let copied = |name: &str| cache.copied(&name.parse().unwrap(), None, || false).unwrap();
+        assert_eq!(cache.credentials(&copied("a.example/x")), me());
+        assert!(
+            cache
+                .with_login("b.example", me())
+                .is_err_and(|error| error == NoUpstream("b.example".to_owned()))
+        );
     }
 
     #[test]

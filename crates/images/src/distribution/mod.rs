@@ -38,7 +38,7 @@ mod uploads;
 mod upstream;
 
 pub use access::{Access, Action, BadUsers, Rights, User, hash_password};
-pub use cache::{BadUpstream, Cache, KEPT};
+pub use cache::{BadUpstream, Cache, KEPT, NoUpstream};
 pub use collect::Collected;
 pub use digest::{BadContentDigest, ContentDigest};
 #[cfg(any(test, fuzzing))]

@@ -34,20 +34,27 @@ pub(crate) enum Answered {
     Fetched(Fetched),
 }
 
-async fn session<'r>(registries: &'r Registries, copied: &Copied) -> Result<Session<'r>> {
+/// Who asks, and by what way.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) registries: &'a Registries,
+    pub(crate) credentials: &'a Credentials,
+}
+
+async fn session<'r>(asker: Asker<'r>, copied: &Copied) -> Result<Session<'r>> {
     let scopes = vec![format!("repository:{}:pull", copied.path)];
     // Never by mirrors: this registry may be one.
-    Session::reach(registries, &copied.domain, copied.path.as_str(), scopes, &Credentials::default()).await
+    Session::reach(asker.registries, &copied.domain, copied.path.as_str(), scopes, asker.credentials).await
 }
 
 /// Asks for a manifest, of which `here` is what is here.
 pub(crate) async fn manifest(
-    registries: &Registries,
+    asker: Asker<'_>,
     copied: &Copied,
     target: &Target,
     here: Option<ContentDigest>,
 ) -> Result<Answered> {
-    let session = session(registries, copied).await?;
+    let session = session(asker, copied).await?;
     let name = target.to_string();
     if let Some(here) = here.and_then(|digest| digest.sha256())
         && fetch::digest(&session, &name).await? == Some(here)
@@ -62,6 +69,7 @@ pub(crate) struct Fetch {
     pub(crate) registries: Arc<Registries>,
     pub(crate) runtime: Handle,
     pub(crate) copied: Copied,
+    pub(crate) credentials: Credentials,
     pub(crate) digest: Digest,
     pub(crate) bytes: u64,
 }
@@ -82,7 +90,8 @@ impl Fetch {
             let (upstream, why) = (self.copied.domain.clone(), base::Chain(&error).to_string());
             Refusal::Upstream { upstream, why }
         };
-        let session = self.runtime.block_on(session(&self.registries, &self.copied)).map_err(failed)?;
+        let asker = Asker { registries: &self.registries, credentials: &self.credentials };
+        let session = self.runtime.block_on(session(asker, &self.copied)).map_err(failed)?;
         let descriptor = Descriptor::new(BLOB, self.digest, self.bytes);
         let halt = Halt::new();
         let layers = AtomicUsize::new(0);

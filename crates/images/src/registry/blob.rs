@@ -89,6 +89,14 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
         }
     }
 
+    /// Goes on behind the bytes that were read before.
+    pub(crate) fn from(mut self, at: u64) -> Self {
+        self.at = at;
+        let rest = self.bytes.saturating_sub(at);
+        self.may_have_parts = rest >= self.session.plumbing.parts().layer_bytes_min;
+        self
+    }
+
     /// Fills a buffer, at least in part; 0 at the layer's end. Blocks.
     ///
     /// # Errors
@@ -131,6 +139,9 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
                 None if self.may_have_parts => {
                     self.may_have_parts = false;
                     self.open_in_parts().await?;
+                    if !self.piece.is_empty() {
+                        return Ok(std::mem::take(&mut self.piece));
+                    }
                     continue;
                 }
                 None => {
@@ -197,17 +208,20 @@ impl<'a, Step, L: Listener<Step> + ?Sized> Download<'a, Step, L> {
 
     /// Asks for the first part; where all comes instead, it is read as it comes.
     async fn open_in_parts(&mut self) -> Result<()> {
-        let end = self.session.plumbing.parts().bytes.min(self.bytes);
-        let ask = range(&self.url(), 0, end);
+        let begin = self.at;
+        let end = begin.saturating_add(self.session.plumbing.parts().bytes).min(self.bytes);
+        let ask = range(&self.url(), begin, end);
         let response = self.session.send(&ask).await?;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if begins_at(&response) == Some(0) => {
+            StatusCode::PARTIAL_CONTENT if begins_at(&response) == Some(begin) => {
                 let url = self.url();
-                self.ahead = Some(Ahead::after(self.session, url, response, end, self.bytes, self.layers));
+                let mut ahead = Ahead::new(self.session, url, begin, self.bytes, self.layers);
+                ahead.ask(end, Some(response));
+                self.ahead = Some(ahead);
                 Ok(())
             }
             StatusCode::OK => {
-                self.body = Some(response.into_body());
+                self.body = self.skip(response.into_body()).await?;
                 Ok(())
             }
             // Whatever it is, asking for all of it says the same, or does better.

@@ -191,7 +191,19 @@ impl Refusal {
     }
 }
 
+/// What rustls says where the other side ended the conversation (RFC 8446, 6).
+const TLS_ALERT: &str = "received fatal alert";
+
 impl RegistryError {
+    /// Whether somebody is at the address who will not be spoken to so, but in another way perhaps: not encrypted, or with a mirror. An
+    /// alert of TLS says that it is encrypted or nothing.
+    pub(crate) fn may_be_reached_otherwise(&self) -> bool {
+        match self {
+            RegistryError::Reach { source, .. } => !source.to_string().contains(TLS_ALERT),
+            _ => false,
+        }
+    }
+
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         match self {
             RegistryError::Refused(refusal) => Some(refusal),
@@ -206,6 +218,18 @@ mod tests {
 
     fn said(status: u16, body: &str) -> String {
         Refusal::read("https://r/v2/".to_owned(), status, body.as_bytes()).to_string()
+    }
+
+    #[test]
+    fn whoever_answers_with_an_alert_is_not_asked_in_plain() {
+        let reach = |why: &str| RegistryError::Reach {
+            method: "Get",
+            url: "https://r/v2/".to_owned(),
+            source: why.into(),
+        };
+        assert!(reach("tcp connect error: Connection refused (os error 111)").may_be_reached_otherwise());
+        assert!(!reach("received fatal alert: CertificateRequired").may_be_reached_otherwise());
+        assert!(!RegistryError::Cancelled.may_be_reached_otherwise());
     }
 
     #[test]

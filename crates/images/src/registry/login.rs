@@ -1,7 +1,6 @@
 //! Whether a registry lets somebody in.
 
 use super::endpoint::domain_of;
-use super::error::RegistryError;
 use super::session::{Ask, Session};
 use super::{Credentials, Registries, Result};
 use hyper::Method;
@@ -20,20 +19,9 @@ impl Registries {
     /// When it does not let them in, or cannot be asked.
     pub async fn login(&self, address: &str, credentials: &Credentials) -> Result<LoggedIn> {
         let domain = domain_of(address);
-        let mut last = None;
-        for endpoint in Session::endpoints(self, domain, false) {
-            let ask = Ask::new(Method::GET, endpoint.url(""));
-            let asked = async {
-                let session = Session::open(self, endpoint, "", Vec::new(), credentials).await?;
-                session.ask(&ask).await
-            };
-            match asked.await {
-                Ok(_) => return Ok(LoggedIn { identity_token: String::new() }),
-                Err(error @ RegistryError::Reach { .. }) => last = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        let (url, source) = (address.to_owned(), "it has no address".into());
-        Err(last.unwrap_or(RegistryError::Address { url, source }))
+        let session = Session::reach(self, domain, "", Vec::new(), credentials).await?;
+        let ask = Ask::new(Method::GET, session.plumbing.endpoint.url(""));
+        session.ask(&ask).await?;
+        Ok(LoggedIn { identity_token: String::new() })
     }
 }

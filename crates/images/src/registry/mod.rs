@@ -27,6 +27,7 @@ mod coming;
 mod credentials;
 mod deliver;
 mod dial;
+mod downloads;
 mod endpoint;
 mod error;
 pub(crate) mod fetch;

@@ -8,34 +8,26 @@
 //! A layer that another pull fetches at the same time is waited for (see `together`). Layers that are here already, from
 //! whatever image, are not fetched: the configuration names them by the digests of
 //! their plain archives, by which they are kept here. Everything new is in the pull's stage until it is placed, and goes
-//! with it when the pull ends otherwise.
+//! with it when the pull ends otherwise; what came of a large layer stays for the next pull where this one failed (see `unfinished`).
 
-use super::blob::{Download, Halt};
 use super::coming::Progress;
+use super::downloads::{Beginnings, downloaded};
 use super::error::RegistryError;
 use super::fetch::{self, Fetched};
 use super::session::Session;
 use super::together::Turn;
 use super::wait::{Listener, unless_gone};
-use super::{Credentials, Registries, locked};
+use super::{Credentials, Registries};
 use crate::config::ImageFile;
 use crate::contents::{NewImage, NewManifest, checked};
 use crate::home::{Stage, StagedLayer};
-use crate::intake::{Intake, with_intake};
 use crate::manifest::{DOCKER_CONFIG, Descriptor, Document, Manifest, OCI_CONFIG};
-use crate::packing::{HEAD_BYTES, is_tar, packing_of};
-use crate::records::{IMAGES, LAYERS, NAMES, Packing};
-use crate::{Error, Images, Platform, Reference, Result};
+use crate::records::{IMAGES, LAYERS, NAMES};
+use crate::{Error, Forget, Images, Platform, Reference, Result};
 use model::{Digest, ImageId};
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
 use tokio::runtime::Handle;
 
-/// Layers of one image that are downloaded at the same time.
-const DOWNLOADS_MAX: usize = 4;
-/// Stack of a thread that downloads.
-const DOWNLOAD_STACK_BYTES: usize = 256 << 10;
 /// Bytes of a configuration.
 const CONFIG_BYTES_MAX: u64 = 8 << 20;
 
@@ -123,7 +115,7 @@ impl Images {
     ///
     /// # Errors
     /// What the registry says, in Docker's words; what is wrong with what it sent, or with the disk. Nothing is left
-    /// behind then.
+    /// behind then but the beginnings of large layers, and not even those where the listener went.
     pub fn pull(
         &self,
         registries: &Registries,
@@ -138,7 +130,19 @@ impl Images {
         // What is here already must stay until the image is in the table.
         let lease = self.lease_layers();
         let mut turn = self.pulls.join(self.missing(&resolved)?.into_keys().collect());
-        let (image, layers) = self.fetch(&stage, runtime, request, &resolved, listener, &mut turn)?;
+        let pulling =
+            Pulling { images: self, stage: &stage, runtime, request, resolved: &resolved, listener };
+        let (beginnings, fetched) = pulling.fetch_for_good(&mut turn);
+        let (image, layers) = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                beginnings.leave(&error);
+                if let Err(error) = self.forget_unfinished(Forget::Surplus) {
+                    tracing::warn!(error = %base::Chain(&error), "beginnings of layers are not looked at");
+                }
+                return Err(error);
+            }
+        };
         let named = image.names.first().cloned();
         let before = self.store.read(|tx| {
             let owner = named.as_ref().map(|name| tx.get(&NAMES, name)).transpose();
@@ -146,6 +150,7 @@ impl Images {
         })?;
         let id = image.id;
         self.place(&stage, layers.into_values(), &[image])?;
+        drop(beginnings);
         // Others find the layers in the table from now on.
         drop(turn);
         drop(lease);
@@ -190,26 +195,50 @@ impl Images {
         }
         Ok(())
     }
+}
+
+/// An image with its new layers, by the digests of their archives.
+type FetchedImage = (NewImage, BTreeMap<Digest, StagedLayer>);
+
+/// One pull whose image is known, and whose layers are not all here.
+struct Pulling<'p> {
+    images: &'p Images,
+    stage: &'p Stage,
+    runtime: &'p Handle,
+    request: &'p PullRequest,
+    resolved: &'p Resolved<'p>,
+    listener: &'p dyn Listener<PullStep>,
+}
+
+impl<'p> Pulling<'p> {
+    /// Fetches the image, once more from the first byte where the beginnings that were there are none of its layers.
+    fn fetch_for_good(&self, turn: &mut Turn<'_>) -> (Beginnings<'p>, Result<FetchedImage>) {
+        let beginnings = Beginnings::new(&self.images.unfinished);
+        let fetched = self.fetch(turn, &beginnings);
+        match &fetched {
+            Err(error) if beginnings.may_be_why(error) => {
+                tracing::warn!(error = %base::Chain(error), "beginnings of layers are thrown away");
+            }
+            _ => return (beginnings, fetched),
+        }
+        drop(beginnings);
+        let beginnings = Beginnings::new(&self.images.unfinished);
+        let fetched = self.fetch(turn, &beginnings);
+        (beginnings, fetched)
+    }
 
     /// Fetches what is missing of the image, and waits for what others fetch.
-    fn fetch(
-        &self,
-        stage: &Stage,
-        runtime: &Handle,
-        request: &PullRequest,
-        resolved: &Resolved<'_>,
-        listener: &dyn Listener<PullStep>,
-        turn: &mut Turn<'_>,
-    ) -> Result<(NewImage, BTreeMap<Digest, StagedLayer>)> {
+    fn fetch(&self, turn: &mut Turn<'_>, beginnings: &Beginnings<'_>) -> Result<FetchedImage> {
+        let Pulling { images, stage, runtime, request, resolved, listener } = *self;
         let Resolved { session, fetched, manifest, config, file, .. } = resolved;
         let progress = Progress::new(listener, runtime);
-        self.tell_layers(resolved, &progress)?;
+        images.tell_layers(resolved, &progress)?;
         let mut layers: BTreeMap<Digest, StagedLayer> = BTreeMap::new();
         let mut awaited: HashSet<Digest> = HashSet::new();
         loop {
             // Asked before what is here is looked at: who ends in between is seen in the next round.
             let mine = turn.mine(manifest.layers.iter().map(|part| part.digest));
-            let mut missing = self.missing(resolved)?;
+            let mut missing = images.missing(resolved)?;
             missing.retain(|digest, _| !layers.contains_key(digest));
             for came in awaited.iter().filter(|digest| !missing.contains_key(digest)) {
                 progress.tell(*came, LayerState::Complete);
@@ -223,7 +252,7 @@ impl Images {
                 .filter(|part| mine.contains(&part.digest))
                 .collect();
             if !queue.is_empty() {
-                layers.extend(downloaded(stage, session, runtime, &progress, queue)?);
+                layers.extend(downloaded(stage, session, runtime, &progress, beginnings, queue)?);
             } else if awaited.is_empty() {
                 break;
             } else {
@@ -245,22 +274,6 @@ impl Images {
         });
         Ok((image, layers))
     }
-}
-
-/// Downloads and unpacks layers; each by the digest of its archive.
-fn downloaded(
-    stage: &Stage,
-    session: &Session<'_>,
-    runtime: &Handle,
-    progress: &Progress<'_>,
-    queue: VecDeque<&Descriptor>,
-) -> Result<BTreeMap<Digest, StagedLayer>> {
-    let (_, layers) = with_intake(stage, progress, |intake| {
-        let (halt, coming) = (Halt::new(), AtomicUsize::new(0));
-        let downloads = Downloads { session, runtime, intake, progress, halt, coming: &coming };
-        downloads.all(queue)
-    })?;
-    Ok(layers.into_values().map(|layer| (layer.blob, layer)).collect())
 }
 
 /// The names that an image gets: the one that was asked for, and its digest in the repository.
@@ -351,13 +364,13 @@ pub(super) async fn first_that_has<'r>(
         let found = async {
             let session = Session::open(registries, endpoint, reference.path(), scopes, credentials).await?;
             let fetched = fetch::manifest(&session, &version(reference)).await?;
-            Ok((session, fetched))
+            Ok::<_, RegistryError>((session, fetched))
         };
         match found.await {
             Ok(found) => return Ok(found),
             Err(error) => {
                 registries.forget(&asked);
-                if !matches!(error, RegistryError::Reach { .. }) {
+                if !error.may_be_reached_otherwise() {
                     answered.insert(host.clone());
                 }
                 if at_mirror {
@@ -386,87 +399,5 @@ pub(super) fn in_dockers_words(error: RegistryError, reference: &Reference) -> E
         Error::PullDenied(reference.familiar_name(), error)
     } else {
         error.into()
-    }
-}
-
-/// What the threads that download share.
-struct Downloads<'a> {
-    session: &'a Session<'a>,
-    runtime: &'a Handle,
-    intake: &'a Intake<'a>,
-    progress: &'a Progress<'a>,
-    halt: Halt,
-    /// How many layers come at this time.
-    coming: &'a AtomicUsize,
-}
-
-impl Downloads<'_> {
-    /// Downloads all layers, a few at a time.
-    fn all(&self, queue: VecDeque<&Descriptor>) -> Result<()> {
-        let threads = queue.len().min(DOWNLOADS_MAX);
-        let (queue, failed) = (Mutex::new(queue), Mutex::new(Vec::new()));
-        let work = || {
-            loop {
-                let Some(layer) = locked(&queue).pop_front() else { return };
-                if let Err(error) = self.one(layer) {
-                    locked(&queue).clear();
-                    locked(&failed).push(error);
-                    self.halt.now();
-                }
-            }
-        };
-        std::thread::scope(|scope| -> Result<()> {
-            for _ in 0..threads {
-                let builder = std::thread::Builder::new().name("download".to_owned());
-                let started = builder.stack_size(DOWNLOAD_STACK_BYTES).spawn_scoped(scope, work);
-                if let Err(error) = started {
-                    self.halt.now();
-                    return Err(Error::StartWorker(error));
-                }
-            }
-            Ok(())
-        })?;
-        let mut failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // When one fails the others only give up.
-        let cause = failed
-            .iter()
-            .position(|error| !matches!(error, Error::Truncated | Error::Registry(RegistryError::Cancelled)));
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(failed.swap_remove(cause.unwrap_or(0))),
-        }
-    }
-
-    fn one(&self, layer: &Descriptor) -> Result<()> {
-        let ticket = self.intake.ticket()?;
-        self.progress.begin(ticket, layer);
-        let listener = self.progress.listener;
-        let mut download =
-            Download::new(self.session, self.runtime, listener, &self.halt, self.coming, layer);
-        let what = format!("layer {}", layer.digest.short());
-        let mut head = vec![0; HEAD_BYTES];
-        let mut length = 0;
-        while length < head.len() {
-            match download.read(&mut head[length..])? {
-                0 => break,
-                got => length += got,
-            }
-        }
-        head.truncate(length);
-        if packing_of(&head, &what)? == Packing::Plain && !is_tar(&head) {
-            return Err(Error::NotALayer(what));
-        }
-        let mut come = length as u64;
-        let found = self.intake.layer(ticket, &what, &head, |buffer| {
-            let got = download.read(buffer)?;
-            come += got as u64;
-            self.progress.came(ticket, come);
-            Ok(got)
-        })?;
-        if found != layer.digest {
-            return Err(RegistryError::Digest { what, wanted: layer.digest, found }.into());
-        }
-        self.progress.downloaded(ticket);
-        Ok(())
     }
 }

@@ -53,18 +53,15 @@ pub(crate) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Goes on from an answer that holds the bytes before `next`.
-    pub(crate) fn after(
+    /// Begins at the byte `next`.
+    pub(crate) fn new(
         session: &'a Session<'a>,
         url: String,
-        first: Response<Incoming>,
         next: u64,
         bytes: u64,
         layers: &'a AtomicUsize,
     ) -> Ahead<'a> {
-        let mut ahead = Ahead { session, url, parts: FuturesOrdered::new(), next: 0, bytes, layers };
-        ahead.ask(next, Some(first));
-        ahead
+        Ahead { session, url, parts: FuturesOrdered::new(), next, bytes, layers }
     }
 
     /// The pieces of the next part; none after the last one.
@@ -78,7 +75,8 @@ impl<'a> Ahead<'a> {
         self.parts.next().await.unwrap_or_else(|| Ok(VecDeque::new()))
     }
 
-    fn ask(&mut self, end: u64, answer: Option<Response<Incoming>>) {
+    /// Asks for the bytes up to `end`, unless there is an answer with them already.
+    pub(crate) fn ask(&mut self, end: u64, answer: Option<Response<Incoming>>) {
         let part = Part { session: self.session, url: self.url.clone(), begin: self.next, end };
         self.next = end;
         self.parts.push_back(Box::pin(part.whole(answer)));
@@ -95,8 +93,20 @@ pub(crate) fn range(url: &str, begin: u64, end: u64) -> Ask<'static> {
 
 /// The first byte of what a part holds (RFC 9110, 14.4).
 pub(crate) fn begins_at(response: &Response<Incoming>) -> Option<u64> {
-    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    range.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+    first_byte(response.headers().get(CONTENT_RANGE)?.to_str().ok()?)
+}
+
+/// The first of `bytes 0-99/1234`, where the last is none before it.
+pub(crate) fn first_byte(content_range: &str) -> Option<u64> {
+    let (unit, range) = content_range.trim().split_once(' ')?;
+    let (first, rest) = range.trim_start().split_once('-')?;
+    let (last, _) = rest.split_once('/')?;
+    let number = |digits: &str| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        is_number.then(|| digits.parse::<u64>().ok()).flatten()
+    };
+    let (first, last) = (number(first)?, number(last)?);
+    (unit.eq_ignore_ascii_case("bytes") && first <= last).then_some(first)
 }
 
 /// Bytes of a layer that one request asks for.
@@ -172,5 +182,32 @@ impl Part<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_of_a_part_is_read_and_nothing_is_guessed() {
+        for (text, first) in
+            [("bytes 0-0/1", 0), ("bytes 100-199/200", 100), ("Bytes 5-9/*", 5), (" bytes  7-7/8 ", 7)]
+        {
+            assert_eq!(first_byte(text), Some(first), "{text}");
+        }
+        for text in [
+            "",
+            "bytes",
+            "bytes */100",
+            "bytes 5-4/9",
+            "bytes +5-9/10",
+            "bytes 5",
+            "lines 0-1/2",
+            "bytes 0-99999999999999999999/1",
+            "bytes -1/2",
+        ] {
+            assert_eq!(first_byte(text), None, "{text}");
+        }
     }
 }

@@ -64,7 +64,7 @@ impl Registries {
         let mut last = None;
         for endpoint in Session::endpoints(self, domain, false) {
             match self.search_at(&endpoint, word, limit, credentials).await {
-                Err(error @ RegistryError::Reach { .. }) => last = Some(error),
+                Err(error) if error.may_be_reached_otherwise() => last = Some(error),
                 other => return other,
             }
         }

@@ -322,7 +322,7 @@ impl<'r> Session<'r> {
         let mut last = None;
         for endpoint in Session::endpoints(registries, domain, false) {
             match Session::open(registries, endpoint, repository, scopes.clone(), credentials).await {
-                Err(error @ RegistryError::Reach { .. }) => last = Some(error),
+                Err(error) if error.may_be_reached_otherwise() => last = Some(error),
                 other => return other,
             }
         }

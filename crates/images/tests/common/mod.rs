@@ -214,11 +214,11 @@ impl Place {
         Ok(self.images.rootfs(&loaded[0].id).unwrap().remove(0))
     }
 
-    /// Everything that is kept: blobs and layers, not what is half-made.
+    /// Everything that is kept: blobs and layers, whole or not, and what an operation is making.
     pub fn kept(&self) -> Vec<PathBuf> {
         let root = self.directory.path().join("images");
         let mut kept = Vec::new();
-        for directory in ["blobs/sha256", "layers", "tmp"] {
+        for directory in ["blobs/sha256", "layers", "unfinished", "tmp"] {
             kept.extend(std::fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path()));
         }
         kept

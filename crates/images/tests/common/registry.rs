@@ -1,7 +1,12 @@
 //! A small registry inside the test, which can be told to misbehave.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
+#[path = "asking.rs"]
+mod asking;
+
+pub use asking::{Ear, PullEar, PushEar, pull_of, push_of, registries, settings};
 
 use crate::common::{Header, Tar, config, gzip, hex};
 use base64::Engine;
@@ -14,16 +19,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use images::Reference;
-use images::registry::{
-    Credentials, Doing, Listener, Patience, PullRequest, PullStep, PushRequest, PushStep, Registries,
-    Settings,
-};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -31,6 +31,15 @@ use tokio::sync::Notify;
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// How a registry gives no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoMore {
+    /// The connection breaks.
+    Breaks,
+    /// It says nothing any more, and that to `silence`.
+    Stalls,
+}
 
 /// What goes wrong.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +56,8 @@ pub struct Faults {
     pub no_ranges: bool,
     /// Parts with both ends that reach this byte are refused.
     pub no_parts_from: Option<usize>,
+    /// No byte of a layer comes from here on.
+    pub ends_at: Option<(usize, NoMore)>,
     /// Layers are never answered.
     pub silent: bool,
     /// Layers are to be had elsewhere.
@@ -190,49 +201,6 @@ pub fn big_layer(seed: u32) -> Vec<u8> {
     Tar::new().entry(&Header::new("big", b'0'), &bytes).end()
 }
 
-/// Registries that are asked without much patience.
-pub fn registries() -> Registries {
-    Registries::new(settings())
-}
-
-pub fn settings() -> Settings {
-    let patience = Patience { first_pause: Duration::from_millis(1), ..Patience::default() };
-    Settings { user_agent: "test".to_owned(), patience, ..Settings::default() }
-}
-
-/// Remembers what was told; it can go away.
-pub struct Ear<Step> {
-    pub steps: Mutex<Vec<Step>>,
-    pub leave: Notify,
-}
-
-impl<Step> Default for Ear<Step> {
-    fn default() -> Ear<Step> {
-        Ear { steps: Mutex::new(Vec::new()), leave: Notify::new() }
-    }
-}
-
-impl<Step: Send> Listener<Step> for Ear<Step> {
-    fn tell(&self, step: Step) -> Doing<'_> {
-        self.steps.lock().unwrap().push(step);
-        Box::pin(async {})
-    }
-    fn gone(&self) -> Doing<'_> {
-        Box::pin(async { self.leave.notified().await })
-    }
-}
-
-pub fn pull_of(reference: Reference) -> PullRequest {
-    PullRequest { reference, platform: None, credentials: Credentials::default() }
-}
-
-pub fn push_of(reference: Reference) -> PushRequest {
-    PushRequest { reference, credentials: Credentials::default(), compression: None }
-}
-
-pub type PullEar = Ear<PullStep>;
-pub type PushEar = Ear<PushStep>;
-
 fn whole(bytes: impl Into<Bytes>) -> Body {
     http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
@@ -297,7 +265,7 @@ async fn answer(
         return receive(state, &parts.method, rest, &query, header("content-type"), body).await;
     }
     let mut state = state.lock().unwrap();
-    give(&mut state, rest, &query, range.as_deref())
+    give(&mut state, rest, &query, range.as_deref(), silence)
 }
 
 fn refused(own: SocketAddr, state: &State, authorization: Option<&str>) -> Option<Response<Body>> {
@@ -330,7 +298,7 @@ fn token(state: &mut State, query: &str, authorization: Option<&str>) -> Respons
     reply(200, json!({"token": format!("token-{}", state.tokens)}).to_string())
 }
 
-fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Response<Body> {
+fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>, silence: &Notify) -> Response<Body> {
     if rest == "_catalog" {
         return catalog(state, query);
     }
@@ -375,10 +343,16 @@ fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Resp
         return reply(403, "no parts");
     }
     let mut response = match state.faults.cut {
+        _ if let Some((end, how)) = state.faults.ends_at.filter(|(end, _)| last >= *end) => {
+            if how == NoMore::Stalls {
+                silence.notify_one();
+            }
+            Response::new(broken(bytes, end.saturating_sub(from.unwrap_or(0)), how))
+        }
         (0, _) => reply(200, bytes),
         (_, at) => {
             state.faults.cut.0 -= 1;
-            Response::new(broken(bytes, at))
+            Response::new(broken(bytes, at, NoMore::Breaks))
         }
     };
     if let Some(from) = from {
@@ -389,12 +363,15 @@ fn give(state: &mut State, rest: &str, query: &str, range: Option<&str>) -> Resp
 }
 
 /// A body that breaks off, once what came before is on its way.
-fn broken(mut bytes: Vec<u8>, at: usize) -> Body {
+fn broken(mut bytes: Vec<u8>, at: usize, how: NoMore) -> Body {
     bytes.truncate(at);
-    let pieces = stream::unfold(Some(bytes), |bytes| async {
+    let pieces = stream::unfold(Some(bytes), move |bytes| async move {
         match bytes {
             Some(bytes) if !bytes.is_empty() => Some((Ok(Frame::data(Bytes::from(bytes))), Some(Vec::new()))),
             Some(_) => {
+                if how == NoMore::Stalls {
+                    std::future::pending::<()>().await;
+                }
                 tokio::task::yield_now().await;
                 Some((Err(std::io::Error::other("cut")), None))
             }
@@ -407,27 +384,31 @@ fn broken(mut bytes: Vec<u8>, at: usize) -> Body {
 fn catalog(state: &State, query: &str) -> Response<Body> {
     let last = query.split_once("last=").map_or("", |(_, last)| last);
     let names: BTreeSet<&String> = state.manifests.keys().map(|(repository, _)| repository).collect();
-    let rest: Vec<_> = names.into_iter().filter(|name| name.as_str() > last).collect();
-    let page: Vec<_> = rest.iter().take(state.page).collect();
-    let response = reply(200, json!({ "repositories": page }).to_string());
-    match page.last() {
-        Some(end) if page.len() < rest.len() => {
-            with(response, "link", &format!("</v2/_catalog?last={end}>; rel=\"next\""))
-        }
-        _ => response,
-    }
+    paged(names, last, state.page, "/v2/_catalog", |page| json!({ "repositories": page }))
 }
 
 fn tags(state: &State, repository: &str, query: &str) -> Response<Body> {
     let last = query.strip_prefix("last=").unwrap_or_default();
     let keys = state.manifests.keys().filter(|(other, _)| other == repository);
-    let tags: Vec<&String> = keys.map(|(_, tag)| tag).filter(|tag| !tag.contains(':')).collect();
-    let rest: Vec<&&String> = tags.iter().filter(|tag| tag.as_str() > last).collect();
-    let page: Vec<&&&String> = rest.iter().take(state.page).collect();
-    let response = reply(200, json!({"name": repository, "tags": page}).to_string());
+    let tags = keys.map(|(_, tag)| tag).filter(|tag| !tag.contains(':'));
+    let path = format!("/v2/{repository}/tags/list");
+    paged(tags, last, state.page, &path, |page| json!({"name": repository, "tags": page}))
+}
+
+/// Those after the last one that is known, with the way to the next ones.
+fn paged<'n>(
+    names: impl IntoIterator<Item = &'n String>,
+    last: &str,
+    size: usize,
+    path: &str,
+    shown: impl Fn(&[&String]) -> Value,
+) -> Response<Body> {
+    let rest: Vec<&String> = names.into_iter().filter(|name| name.as_str() > last).collect();
+    let page = &rest[..size.min(rest.len())];
+    let response = reply(200, shown(page).to_string());
     match page.last() {
         Some(end) if page.len() < rest.len() => {
-            with(response, "link", &format!("</v2/{repository}/tags/list?last={end}>; rel=\"next\""))
+            with(response, "link", &format!("<{path}?last={end}>; rel=\"next\""))
         }
         _ => response,
     }

@@ -7,9 +7,10 @@
 //!                                  POST /images/load              the image
 //! ```
 //!
-//! The image for the moment and its container go away again, however it ends. What is fetched, and why it is believed, is said in
+//! The image for the moment and its container go away again, however it ends; after a `kill -9`, with the next one. What is fetched, and why it is believed, is said in
 //! the crate `bootstrap`; nothing of the distribution runs or is unpacked on this machine but by the daemon.
 
+mod leftovers;
 mod steps;
 mod wish;
 
@@ -29,7 +30,8 @@ use bootstrap::resolve::{self, Chosen};
 use bootstrap::rootfs::{Input, Rootfs, merged};
 use bootstrap::{Error, stage};
 use hyper::Method;
-use serde_json::{Value, json};
+use leftovers::Moment;
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -55,8 +57,13 @@ impl From<Error> for Failure {
 pub(crate) async fn bootstrap(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let wish = wish(client, parsed).await?;
     let steps = Steps::new(parsed.is("quiet"));
-    let room = Room::new(parsed.get("cache"))?;
     let made = Moment::new();
+    match made.tidy(client).await? {
+        0 => {}
+        gone => steps
+            .line(&format!("removed what was left of an earlier one: {gone} containers, images and folders")),
+    }
+    let room = Room::new(parsed.get("cache"), &made)?;
     let work = async {
         let fetcher = Fetcher::new(&start::proxies(), concat!("bocage/", env!("CARGO_PKG_VERSION")))?;
         let trust = trust(&fetcher, &room, &wish, parsed, &steps).await?;
@@ -96,12 +103,10 @@ struct Room {
 }
 
 impl Room {
-    fn new(cache: Option<&str>) -> Result<Room, Failure> {
+    fn new(cache: Option<&str>, moment: &Moment) -> Result<Room, Failure> {
         let (folder, is_temporary) = match cache {
             Some(folder) => (PathBuf::from(folder), false),
-            None => {
-                (start::temporary().join(format!("bocage-bootstrap-{:016x}", base::random::number())), true)
-            }
+            None => (moment.folder(), true),
         };
         let mode = if is_temporary { 0o700 } else { 0o755 };
         let made = fs::DirBuilder::new().mode(mode).recursive(!is_temporary).create(&folder);
@@ -182,27 +187,6 @@ async fn fetch(
     Ok(Fetched { archives, chosen, inputs, date })
 }
 
-/// What is there for the moment only: an image, and a container of it.
-struct Moment {
-    name: String,
-}
-
-impl Moment {
-    fn new() -> Moment {
-        Moment { name: format!("bocage-bootstrap-{:016x}", base::random::number()) }
-    }
-
-    async fn remove(&self, client: &Client) -> Result<(), Failure> {
-        let gone = |outcome: Result<Value, Failure>| match outcome {
-            Err(failure) if failure.status != Some(404) => Err(failure),
-            _ => Ok(()),
-        };
-        let container = gone(client.delete(&format!("/containers/{}?force=1&v=1", self.name)).await);
-        let image = gone(client.delete(&format!("/images/{}?force=1", self.name)).await);
-        container.and(image)
-    }
-}
-
 async fn make(
     client: &Client,
     wish: &Wish,
@@ -252,7 +236,11 @@ async fn unpack(
     let (body, written) = blocking::body(move |output| {
         Rootfs { packages: &inputs, merged, files: &files, script: &script, date }.write(output)
     });
-    let asked = query(&[("fromSrc", Some("-".to_owned())), ("repo", Some(made.name.clone()))]);
+    let asked = query(&[
+        ("fromSrc", Some("-".to_owned())),
+        ("repo", Some(made.name.clone())),
+        ("changes", Some(made.change())),
+    ]);
     let sent = async {
         done(client.stream(Method::POST, &format!("/images/create{asked}"), Some(body)).await?).await
     };
@@ -284,6 +272,7 @@ async fn install(client: &Client, fetched: &Fetched, made: &Moment, steps: &Step
         "Env": stage::environment(fetched.date),
         "WorkingDir": "/",
         "User": "0:0",
+        "Labels": made.labels(),
         "HostConfig": { "NetworkMode": "none" },
     });
     client.post(&format!("/containers/create?name={}", made.name), Some(&body)).await?;

@@ -1,12 +1,13 @@
 //! The operations that are killed: on what, how, and what may be found afterwards.
 
+use super::whole;
 use crate::distribution::announced::ANNOUNCED_KEPT;
 use crate::distribution::blobs::Source;
 use crate::distribution::digest::Algorithm;
 use crate::distribution::{Access, ContentDigest, Registry, Repository, Served, Target, serve};
 use crate::hash::digest_of;
 use crate::manifest::OCI_MANIFEST;
-use crate::registry::{Credentials, Doing, Listener, PullRequest, PushRequest, Registries, Settings};
+use crate::registry::{Credentials, Doing, Listener, Parts, PullRequest, PushRequest, Registries, Settings};
 use crate::tarwrite::TarWriter;
 use crate::{Commit, ContainerUse, Error, ErrorKind, ImageConfig, Images, Piece, Platform, Reference};
 use base::{Clock, Time};
@@ -135,6 +136,7 @@ pub(super) const ALL: [Operation; 10] = [
         again: |site, about| {
             pull(site);
             has_file(site, &site.remote("app:1"), "changed", about);
+            assert_eq!(whole::names_in(&site.root.join("images/unfinished")).len(), 0, "{about}");
         },
     },
     Operation {
@@ -345,9 +347,11 @@ impl Site {
     }
 }
 
+/// Every layer is large enough to come in parts, and for its beginning to be kept.
 fn with_registries<T>(ask: impl FnOnce(&Registries, &Runtime) -> Result<T, Error>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    ask(&Registries::new(Settings::default()), &runtime).unwrap();
+    let parts = Parts { layer_bytes_min: 1, bytes: 100 };
+    ask(&Registries::new(Settings { parts, ..Settings::default() }), &runtime).unwrap();
     runtime.shutdown_background();
 }
 

@@ -7,13 +7,19 @@ use crate::distribution::records::{LINKS, MANIFESTS as PUSHED, PARTS, REPOSITORI
 use crate::hash::{Hashing, digest_of};
 use crate::packing::plain;
 use crate::records::{IMAGES, LAYERS, MANIFESTS, NAMES, PACKED};
+use model::Digest;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-/// What a loss of power may leave of files that are not synced.
-pub(super) fn empty_files_of_layers(root: &Path) {
+/// What a loss of power may leave of files that are not synced: files of layers without a byte, beginnings of layers with others.
+pub(super) fn lose_power(root: &Path) {
+    for name in names_in(&root.join("images/unfinished")) {
+        let path = root.join("images/unfinished").join(name);
+        let length = fs::metadata(&path).unwrap().len() as usize;
+        fs::write(&path, vec![0; length]).unwrap();
+    }
     let mut open = vec![root.join("images/layers")];
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(directory).unwrap() {
@@ -28,7 +34,7 @@ pub(super) fn empty_files_of_layers(root: &Path) {
     }
 }
 
-fn names_in(directory: &Path) -> BTreeSet<String> {
+pub(super) fn names_in(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -92,6 +98,12 @@ pub(super) fn check(site: &Site, about: &str) {
     assert_eq!(names_in(&root.join("blobs/sha256")), known, "{about}: contents that no table knows");
     assert_eq!(names_in(&root.join("layers")), directories, "{about}: layers that no table knows");
     assert_eq!(names_in(&root.join("tmp")), BTreeSet::new(), "{about}: halves");
+    for name in names_in(&root.join("unfinished")) {
+        assert!(
+            format!("sha256:{name}").parse::<Digest>().is_ok(),
+            "{about}: {name} is no beginning of a layer"
+        );
+    }
     for upload in names_in(&root.join("uploads")) {
         let mut repository = String::new();
         let file = File::open(root.join("uploads").join(&upload).join("repository"));
