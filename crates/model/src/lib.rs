@@ -11,9 +11,11 @@ pub mod digest;
 pub mod id;
 pub mod observed;
 pub mod ports;
+pub mod volume;
 
 pub use container::{ContainerIntent, ContainerSpec, Desired, Origin};
 pub use digest::{Digest, ImageId};
 pub use id::{ContainerId, DaemonId, ExecId};
 pub use observed::{Observed, Phase};
 pub use ports::{PortBinding, PortKey, Protocol};
+pub use volume::{VolumeIntent, VolumeSpec};
