@@ -243,6 +243,7 @@ fn refuse(error: &Error) -> Response<Body> {
         Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::NotSupported => StatusCode::NOT_IMPLEMENTED,
         Kind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::NotModified => return empty(StatusCode::NOT_MODIFIED),

@@ -62,6 +62,11 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
             tracing::error!(%error, "the default bridge holds leftovers");
         }
     }
+    for (record, live) in &adopted {
+        let names: Vec<&str> = crate::volumes::names(&record.intent.spec).collect();
+        shared.volumes.adopt(record.intent.id, &names, live.is_some());
+    }
+    shared.volumes.settle();
     for (record, _) in &adopted {
         // A name that stands twice in the table would be an error of ours; the older container keeps it.
         if let Err(error) = shared.registry.claim(&record.intent.name, record.intent.id) {

@@ -12,7 +12,7 @@
 //! - `start`: the steps from an intent to a process; `compose`: what the runtime is told, as a pure function
 //! - `adopt`: what a new daemon finds, and what it makes of it
 //! - `shim`: asking a shim, and hearing of the end of its process
-//! - `network`, `edge`, `volumes`, `copyup`: what a container has beside its process
+//! - `network`, `edge`, `volumes`: what a container has beside its process
 //! - `exec`, `logs`, `top`, `stats`, `view`, `files`: what can be asked of one
 //! - `commit`: an image of one; `usage`: what takes room
 //!
@@ -22,7 +22,6 @@ mod adopt;
 mod commit;
 mod compose;
 mod container;
-mod copyup;
 mod create;
 mod doors;
 mod edge;
@@ -88,7 +87,7 @@ pub(crate) struct Shared {
     events: events::Events,
     execs: exec::Execs,
     samples: stats::Samples,
-    volumes: volumes::Volumes,
+    volumes: ::volumes::Volumes,
     images: Arc<images::Images>,
     registries: images::registry::Registries,
     users: users::Users,
@@ -133,6 +132,8 @@ impl Engine {
         let store = Arc::new(store);
         let images = images::Images::open(&roots.images(), Arc::clone(&store), clock)
             .map_err(|error| failed("open the images", Chain(&error).to_string()))?;
+        let volumes = ::volumes::Volumes::open(&roots.volumes(), Arc::clone(&store), clock)
+            .map_err(|error| failed("open the volumes", Chain(&error).to_string()))?;
         let tables = tables::Tables::new(store);
         let mut identity = tables.identity(clock.now())?;
         let bridge = open_bridge(&tables, &mut identity, &roots);
@@ -145,7 +146,7 @@ impl Engine {
             .map_err(|error| failed("look at the machine", Chain(&error).to_string()))?;
         let cgroup_parent = format!("bocage-{}", identity.daemon);
         let shared = Arc::new(Shared {
-            volumes: volumes::Volumes::new(roots.volumes()),
+            volumes,
             roots,
             clock,
             version,
@@ -266,13 +267,6 @@ impl Shared {
         Ok(pids.into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect())
     }
 
-    /// Removes the volumes that a container owns.
-    async fn remove_volumes(&self, intent: &ContainerIntent) -> Result<(), Error> {
-        let volumes = self.volumes.clone();
-        let names: Vec<String> = volumes::Volumes::of(&intent.spec).map(str::to_owned).collect();
-        doors::blocking(move || names.iter().try_for_each(|name| volumes.remove(name))).await
-    }
-
     /// Removes everything else on disk that was made for a container, and what is remembered of it.
     async fn remove_files(&self, intent: &ContainerIntent) -> Result<(), Error> {
         self.samples.forget(intent.id);
@@ -303,7 +297,7 @@ impl Shared {
     /// Removes the images that were removed under a container that has gone now.
     fn collect_images(&self) {
         let used: BTreeSet<ImageId> =
-            self.registry.all().iter().map(|snapshot| snapshot.intent.image).collect();
+            self.registry.all().iter().flat_map(|snapshot| volumes::images(&snapshot.intent)).collect();
         if let Err(error) = self.images.collect(&|id| used.contains(id)) {
             tracing::warn!(error = %Chain(&error), "images that nobody needs are left");
         }

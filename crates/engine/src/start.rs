@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! shared namespaces -> files of /etc -> volumes -> network -> setup -> shim
-//!      (look up)         (write)         (fill)    (connect)  (pure)  (spawn)
+//!      (look up)         (write)        (mount)    (connect)  (pure)  (spawn)
 //! ```
 //!
 //! What a step makes is unmade by [`clean_up`] alone, which tolerates that it was never made: it serves a failed start, the
@@ -109,7 +109,8 @@ pub(crate) async fn clean_up(
     endpoint: Option<Endpoint>,
     is_tidy: bool,
 ) {
-    if is_tidy && endpoint.is_none() {
+    if is_tidy && endpoint.is_none() && !shared.volumes.is_mounted_for(intent.id) {
+        crate::volumes::tell_unmounted(shared, intent);
         shared.users.give_back(intent.id);
         make_one_ready(shared);
         return;
@@ -130,6 +131,8 @@ pub(crate) fn clean_up_now(shared: &Shared, intent: &ContainerIntent, endpoint: 
         bridge.disconnect(endpoint);
     }
     shared.users.give_back(intent.id);
+    shared.volumes.unmount(intent.id);
+    crate::volumes::tell_unmounted(shared, intent);
     // Its shim has removed the group, unless it was killed: then nobody is responsible for what is left in it.
     let group = shared.group(intent);
     if !group.exists() {
@@ -161,7 +164,8 @@ fn make(
     }
     let mut layers =
         shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
-    shared.volumes.fill(intent, &layers)?;
+    let volumes = crate::volumes::mount(shared, intent)?;
+    let images = crate::volumes::layers(shared, intent)?;
     // Beneath all of the image's: what every container is mounted upon need not be made in each writable layer.
     layers.push(shared.roots.skeleton());
     let shared_with = shared_processes(shared, intent)?;
@@ -195,7 +199,8 @@ fn make(
         shifted,
         shared: shared_with,
         etc,
-        volumes: &|name| shared.volumes.path(name),
+        volumes: &|name| volumes.get(name).cloned().unwrap_or_default(),
+        images: &images,
         clients: attached,
     };
     let setup = compose::setup(intent, found)?;

@@ -84,13 +84,33 @@ impl Tables {
         self.store.write(Durability::Synced, put).map_err(|error: store::Error| failed(&what, &error))
     }
 
-    pub(crate) async fn remove_container(&self, id: ContainerId) -> Result<(), Error> {
-        let what = format!("remove container {} from the table", id.short());
-        self.write(Durability::Synced, what, move |tx| {
+    /// Records a new container with what belongs to it, on a thread that may block.
+    pub(crate) fn put_new(
+        &self,
+        record: &Record,
+        more: impl FnOnce(&mut store::WriteTx<'_>) -> Result<(), store::Error>,
+    ) -> Result<(), Error> {
+        let put = |tx: &mut store::WriteTx<'_>| {
+            more(tx)?;
+            tx.put(&CONTAINERS, &record.intent.id, record)
+        };
+        let what = format!("record container {}", record.intent.id.short());
+        self.store.write(Durability::Synced, put).map_err(|error: store::Error| failed(&what, &error))
+    }
+
+    /// Forgets a container and what goes with it, on a thread that may block.
+    pub(crate) fn remove_container(
+        &self,
+        id: ContainerId,
+        more: impl FnOnce(&mut store::WriteTx<'_>),
+    ) -> Result<(), Error> {
+        let remove = |tx: &mut store::WriteTx<'_>| {
+            more(tx);
             tx.remove(&CONTAINERS, &id);
             Ok(())
-        })
-        .await
+        };
+        let what = format!("remove container {} from the table", id.short());
+        self.store.write(Durability::Synced, remove).map_err(|error: store::Error| failed(&what, &error))
     }
 
     /// All containers, in the order in which they were created.

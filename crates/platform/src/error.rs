@@ -15,6 +15,8 @@ pub enum Kind {
     Conflict,
     /// Nothing had to be done (304).
     NotModified,
+    /// What it needs is not there now (503).
+    Unavailable,
     /// It has a meaning that is not built yet (501).
     NotSupported,
     /// The machine or the daemon could not do it (500).

@@ -1,6 +1,6 @@
 //! The node itself.
 
-use crate::Answer;
+use crate::{Answer, Volume};
 use model::{ContainerId, ImageId};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -85,22 +85,7 @@ pub struct DiskUsage {
     /// Each container: what it has written, its log, its own files.
     pub containers: BTreeMap<ContainerId, u64>,
     /// Volumes.
-    pub volumes: Vec<VolumeUsage>,
-}
-
-/// A volume and its room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeUsage {
-    /// Its name.
-    pub name: String,
-    /// Where its files are on this host.
-    pub path: String,
-    /// When it was made.
-    pub created: base::Time,
-    /// Bytes on the disk.
-    pub bytes: u64,
-    /// Containers that have it.
-    pub containers: u64,
+    pub volumes: Vec<Volume>,
 }
 
 /// The node itself.
@@ -113,9 +98,6 @@ pub trait System: Send + Sync {
 
     /// What takes room on the disk. Everything that was not measured before is walked through.
     fn disk_usage(&self) -> Answer<'_, DiskUsage>;
-
-    /// Removes the volumes that no container has, and tells which those were.
-    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>>;
 
     /// Ends the daemon once the answer is out; with `containers` they are all stopped before.
     fn stop_daemon(&self, containers: bool) -> Answer<'_, ()>;

@@ -81,16 +81,25 @@ impl Volumes {
             other => other,
         })?;
         let mut building = self.build_new(to, spec)?;
-        let failed =
-            |error: rustix::io::Errno| Error::Copy { what: "copy", name: from.to_owned(), source: error.into() };
-        let source = copy::open(visit.path()).map_err(failed)?;
-        let target = copy::open(&building.data(to)).map_err(failed)?;
-        let figures = copy::tree(&source, &target).map_err(failed)?;
+        let figures = tree(from, visit.path(), &building.data(to))?;
         copied();
         building.sync()?;
         building.record()?;
         building.finish(None)?;
         Ok((self.get(to)?, figures))
+    }
+
+    /// Copies a volume to a place of its own, which nobody knows as a volume and which is gone with the value. Its name there is
+    /// told beside it.
+    ///
+    /// # Errors
+    /// As [`Volumes::copy`].
+    pub fn copy_aside(&self, from: &str) -> Result<(Building<'_>, String)> {
+        let visit = self.visit(from)?;
+        let name = crate::made_up();
+        let building = self.build_new(&name, VolumeSpec::default())?;
+        tree(from, visit.path(), &building.data(&name))?;
+        Ok((building, name))
     }
 
     /// As [`Volumes::build`], of one volume that must be new.
@@ -104,6 +113,11 @@ impl Volumes {
         }
         Err(taken("create", name, "there is one of that name"))
     }
+}
+
+fn tree(name: &str, from: &Path, to: &Path) -> Result<Copied> {
+    let copied = copy::open(from).and_then(|source| copy::tree(&source, &copy::open(to)?));
+    copied.map_err(|error| Error::Copy { what: "copy", name: name.to_owned(), source: error.into() })
 }
 
 impl Building<'_> {

@@ -340,6 +340,11 @@ impl Volumes {
         Ok(path)
     }
 
+    /// Whether something is mounted for a container.
+    pub fn is_mounted_for(&self, container: ContainerId) -> bool {
+        self.lock().mounted.values().any(|by| by.contains(&container))
+    }
+
     /// A container has ended: what was mounted for it alone is unmounted.
     pub fn unmount(&self, container: ContainerId) {
         let needed = |state: &State, container| -> Vec<String> {

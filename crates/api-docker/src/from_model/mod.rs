@@ -6,10 +6,12 @@
 mod image;
 mod network;
 mod summary;
+mod volume;
 
 pub(crate) use image::{image_inspect, image_summary};
 pub(crate) use network::Networks;
 pub(crate) use summary::summary;
+pub(crate) use volume::{volume, volume_with_room};
 
 use crate::to_model::{Sent, Shown};
 use crate::wire::container::GraphDriver;

@@ -16,3 +16,4 @@ pub(crate) mod registry;
 pub(crate) mod stats;
 pub(crate) mod system;
 pub(crate) mod time;
+pub(crate) mod volume;

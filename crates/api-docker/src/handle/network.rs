@@ -1,4 +1,4 @@
-//! The three networks that there are, and the list of volumes.
+//! The three networks that there are.
 
 use crate::filters::Filters;
 use crate::from_model::Networks;
@@ -6,7 +6,7 @@ use crate::handle::container::known_networks;
 use crate::handle::pattern::Pattern;
 use crate::server::{Answer, Call, json};
 use crate::wire::NetworkInspect;
-use crate::wire::network::{EndpointResource, Ipam, IpamConfig, VolumeList};
+use crate::wire::network::{EndpointResource, Ipam, IpamConfig};
 use base::Time;
 use hyper::StatusCode;
 use model::container::NetworkMode;
@@ -113,10 +113,4 @@ async fn all(doors: &Doors) -> Result<Vec<NetworkInspect>, Error> {
         network.containers.insert(container.intent.id.to_string(), resource);
     }
     Ok(networks)
-}
-
-/// There are no volumes with names; anonymous ones belong to their containers and are not listed.
-pub(crate) async fn volumes(call: Call) -> Answer {
-    Filters::parse(call.query.text("filters"), &["dangling", "driver", "label", "name"])?;
-    json(StatusCode::OK, &VolumeList::default())
 }

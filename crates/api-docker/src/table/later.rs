@@ -1,11 +1,9 @@
-//! Networks and volumes, and everything of which nothing is built yet.
+//! Networks, and everything of which nothing is built yet.
 
 use super::{Operation, done, ignored, not_yet, operation};
 use crate::handle::{disk, network};
 
 const NO_NETWORKS: &str = "there are only the networks bridge, host and none";
-const NO_VOLUMES: &str =
-    "volumes by name do not exist yet; mount a directory with -v /path/here:/path/inside";
 const NO_PLUGINS: &str = "there are no plugins";
 const NO_SWARM: &str = "this node is part of no cluster";
 
@@ -27,18 +25,6 @@ pub(super) const NETWORKS: &[Operation] = &[
         "POST",
         "/networks/prune",
         |call| Box::pin(disk::prune_networks(call)),
-        &[done("filters")],
-    ),
-    operation("VolumeList", "GET", "/volumes", |call| Box::pin(network::volumes(call)), &[done("filters")]),
-    not_yet("VolumeCreate", "POST", "/volumes/create", NO_VOLUMES),
-    not_yet("VolumeInspect", "GET", "/volumes/{name}", NO_VOLUMES),
-    not_yet("VolumeUpdate", "PUT", "/volumes/{name}", NO_VOLUMES),
-    not_yet("VolumeDelete", "DELETE", "/volumes/{name}", NO_VOLUMES),
-    operation(
-        "VolumePrune",
-        "POST",
-        "/volumes/prune",
-        |call| Box::pin(disk::prune_volumes(call)),
         &[done("filters")],
     ),
 ];

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod stats;
 pub mod stream;
 pub mod system;
+pub mod volume;
 
 pub use config::{Config, HealthConfig, NetworkingConfig, OneOrMany};
 pub use container::{
@@ -29,7 +30,7 @@ pub use container::{
 pub use exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdAnswer};
 pub use files::{ContainerPathStat, FilesystemChange};
 pub use host_config::{
-    BindOptions, DeviceMapping, DeviceRequest, HostConfig, LogConfig, MountSpec, PortBinding, RestartPolicy,
+    BindOptions, DeviceMapping, DeviceRequest, DriverConfig, HostConfig, ImageOptions, LogConfig, MountSpec, PortBinding, RestartPolicy,
     ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
 };
 pub use image::{DeleteItem, HistoryItem, ImageInspect, ImageSummary};

@@ -123,35 +123,7 @@ wire! {
         pub ipv6_address: String,
     }
 
-    pub struct VolumeInspect {
-        #[serde(skip_serializing_if = "is_default")]
-        pub created_at: String,
-        pub driver: String,
-        pub labels: Option<BTreeMap<String, String>>,
-        pub mountpoint: String,
-        pub name: String,
-        pub options: Option<BTreeMap<String, String>>,
-        pub scope: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub usage_data: Option<VolumeRoom>,
-    }
-
-    pub struct VolumeRoom {
-        pub ref_count: i64,
-        pub size: i64,
-    }
-
-    pub struct VolumesPruned {
-        pub volumes_deleted: Option<Vec<String>>,
-        pub space_reclaimed: u64,
-    }
-
     pub struct NetworksPruned {
         pub networks_deleted: Option<Vec<String>>,
-    }
-
-    pub struct VolumeList {
-        pub volumes: Vec<serde_json::Value>,
-        pub warnings: Option<Vec<String>>,
     }
 }

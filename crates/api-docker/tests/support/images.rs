@@ -165,19 +165,8 @@ impl System for Node {
         ready(Ok(SystemInfo { machine: "x86_64".into(), version: "1.2.3".into(), ..SystemInfo::default() }))
     }
     fn disk_usage(&self) -> Answer<'_, DiskUsage> {
-        let volume = VolumeUsage {
-            name: "v1".into(),
-            path: "/volumes/v1".into(),
-            created: Time::from_unix_seconds(1),
-            bytes: 7,
-            containers: 0,
-        };
-        let volumes = vec![volume];
+        let volumes = vec![super::volumes::volume("v1", 1)];
         ready(Ok(DiskUsage { images: 9, registry: 3, volumes, ..DiskUsage::default() }))
-    }
-    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>> {
-        self.ask("prune volumes".to_owned());
-        Box::pin(async move { Ok(self.disk_usage().await?.volumes) })
     }
     fn bridge(&self) -> Answer<'_, Bridge> {
         ready(Ok(Bridge {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod images;
+mod volumes;
 
 use api_docker::Listener;
 use base::{Clock, Time};
@@ -378,8 +379,13 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("api.sock");
         let node = Arc::new(node);
-        let doors =
-            Doors { control: node.clone(), node: node.clone(), images: node.clone(), system: node.clone() };
+        let doors = Doors {
+            control: node.clone(),
+            node: node.clone(),
+            images: node.clone(),
+            volumes: node.clone(),
+            system: node.clone(),
+        };
         let listener = Listener::Unix(UnixListener::bind(&socket).unwrap());
         tokio::spawn(api_docker::serve(listener, doors, Clock::system()));
         Server { node, socket, _directory: directory }

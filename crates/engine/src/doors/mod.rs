@@ -7,6 +7,7 @@ pub(crate) use image::{Bridge, defaults, image_bytes, image_error, written};
 mod node;
 mod registry;
 mod system;
+mod volume;
 
 use crate::Shared;
 use platform::Doors;
@@ -22,6 +23,7 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Doors {
         control: Arc::clone(&door) as _,
         node: Arc::clone(&door) as _,
         images: Arc::clone(&door) as _,
+        volumes: Arc::clone(&door) as _,
         system: door,
     }
 }

@@ -1,9 +1,9 @@
 //! The System door.
 
-use super::{Door, blocking, to_the_end};
+use super::{Door, blocking};
 use crate::{Shared, machine};
 use model::Phase;
-use platform::{Answer, Bridge, DiskUsage, Error, System, SystemInfo, VolumeUsage};
+use platform::{Answer, Bridge, DiskUsage, Error, System, SystemInfo};
 use std::fs;
 
 impl System for Door {
@@ -68,13 +68,6 @@ impl System for Door {
         Box::pin(async move {
             let shared = self.0.clone();
             blocking(move || crate::usage::measure(&shared)).await
-        })
-    }
-
-    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>> {
-        Box::pin(async move {
-            let shared = self.0.clone();
-            to_the_end(blocking(move || crate::usage::prune_volumes(&shared))).await
         })
     }
 
