@@ -231,9 +231,7 @@ mod tests {
         assert!(message.starts_with("HostConfig.BlkioWeight is not supported yet: "), "{message}");
         let body =
             json!({"HostConfig": {"Mounts": [{}, {"VolumeOptions": {"DriverConfig": {"Name": "remote"}}}]}});
-        assert!(
-            check(body).unwrap_err().starts_with("HostConfig.Mounts.VolumeOptions.DriverConfig.Name is")
-        );
+        assert!(check(body).unwrap_err().starts_with("HostConfig.Mounts.VolumeOptions.DriverConfig.Name is"));
     }
 
     #[test]

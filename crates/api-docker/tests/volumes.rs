@@ -56,7 +56,10 @@ async fn volumes_are_filtered() {
             answer["Volumes"].as_array().unwrap().iter().map(|one| one["Name"].as_str().unwrap()).collect();
         assert_eq!((found, &answer["Warnings"]), (names, &Value::Null), "{filters}");
     }
-    assert_eq!(server.get(&format!("/v1.51/volumes?filters={}", escaped(r#"{"size":["1"]}"#))).await.status, 400);
+    assert_eq!(
+        server.get(&format!("/v1.51/volumes?filters={}", escaped(r#"{"size":["1"]}"#))).await.status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -100,13 +103,26 @@ async fn our_own_verbs_reach_the_node() {
     assert_eq!((reply.status, &reply.json()["Volume"]["Name"]), (201, &json!("data")));
     assert_eq!(server.post("/bocage/v1/volumes/data/rename?name=new", &Value::Null).await.status, 204);
     assert_eq!(server.post("/bocage/v1/volumes/data/rename", &Value::Null).await.status, 400);
-    assert_eq!(server.post("/bocage/v1/volumes/data/labels", &json!({"Labels": {"b": "2"}})).await.status, 204);
+    assert_eq!(
+        server.post("/bocage/v1/volumes/data/labels", &json!({"Labels": {"b": "2"}})).await.status,
+        204
+    );
     let reply = server.get("/bocage/v1/volumes/data/backup?pause=0").await;
     assert_eq!((reply.status, &reply.body[..]), (200, &b"packed"[..]));
-    let reply = server.send("POST", &format!("/bocage/v1/volumes/new/restore?labels={}", escaped(r#"{"a":"1"}"#)), "", "archive").await;
+    let reply = server
+        .send(
+            "POST",
+            &format!("/bocage/v1/volumes/new/restore?labels={}", escaped(r#"{"a":"1"}"#)),
+            "",
+            "archive",
+        )
+        .await;
     assert_eq!(reply.status, 201);
     let asked = asked(&server);
-    assert!(asked[0].starts_with("copy volume data CopyVolume { name: Some(\"copy\"), snapshot: true, pause: false"));
+    assert!(
+        asked[0]
+            .starts_with("copy volume data CopyVolume { name: Some(\"copy\"), snapshot: true, pause: false")
+    );
     assert_eq!(asked[1..3], ["rename volume data new", "relabel volume data {\"b\": \"2\"}"]);
     assert_eq!(asked[3], "backup volume data false");
     assert!(asked[4].contains("name: Some(\"new\")") && asked[4].ends_with(" archive"), "{asked:?}");

@@ -30,6 +30,7 @@ mod terminal;
 
 use commands::{
     bootstrap, container, demo, disk, files, image, index, list, node, registry, remote, run, show, stats,
+    volume,
 };
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
@@ -289,6 +290,17 @@ async fn execute(
         "manifest inspect" => remote::manifest(client, parsed).await,
         "login" => registry::login(client, parsed).await,
         "commit" => image::commit(client, parsed).await,
+        "volume create" => volume::create(client, parsed).await,
+        "volume ls" => volume::list(client, parsed).await,
+        "volume inspect" => volume::inspect(client, parsed).await,
+        "volume rm" => volume::remove(client, parsed).await,
+        "volume update" => volume::update(client, parsed).await,
+        "volume rename" => volume::rename(client, parsed).await,
+        "volume snapshot" | "volume clone" => {
+            volume::copy(client, parsed, entry.name == "volume snapshot").await
+        }
+        "volume backup" => volume::backup(client, parsed).await,
+        "volume restore" => volume::restore(client, parsed).await,
         "container prune" | "image prune" | "volume prune" | "system prune" => {
             disk::prune(client, parsed, entry.name).await
         }

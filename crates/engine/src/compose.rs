@@ -234,9 +234,7 @@ fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> 
         mounts.retain(|earlier| earlier.target != target || target == Path::new("/proc"));
         mounts.push(wanted_mount(mount, found)?);
     }
-    for mount in
-        mounts.iter_mut().filter(|mount| found.shifted && mount.kind.is_of_host())
-    {
+    for mount in mounts.iter_mut().filter(|mount| found.shifted && mount.kind.is_of_host()) {
         // Files of the container and of its volumes carry the numbers of the inside.
         mount.options.map_ids = Some(MapIds { recursive: true, is_optional: true, ..MapIds::default() });
     }

@@ -52,7 +52,8 @@ pub(crate) fn told(volume: volumes::Volume) -> platform::Volume {
 
 /// Tells everybody what happened to a volume.
 pub(crate) fn tell(shared: &Shared, action: &str, name: &str, more: &[(&str, String)]) {
-    let mut attributes: BTreeMap<String, String> = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
+    let mut attributes: BTreeMap<String, String> =
+        BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
     attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     shared.events.tell(shared.clock.now(), EventKind::Volume, action, name, attributes);
 }
@@ -95,7 +96,8 @@ pub(crate) fn inherit(shared: &Shared, spec: &mut ContainerSpec) -> Result<(), E
             inherited.insert(clean(&mount.target).to_owned(), mount);
         }
     }
-    spec.mounts.extend(inherited.into_iter().filter(|(target, _)| !own.contains(target)).map(|(_, mount)| mount));
+    spec.mounts
+        .extend(inherited.into_iter().filter(|(target, _)| !own.contains(target)).map(|(_, mount)| mount));
     Ok(())
 }
 
@@ -105,7 +107,8 @@ fn clean(target: &str) -> &str {
 
 /// Makes volumes of the paths that want one and where nothing is mounted, and gives every volume that has no name yet one.
 pub(crate) fn name_all(spec: &mut ContainerSpec, image: &BTreeSet<String>) {
-    let wanted: Vec<String> = std::mem::take(&mut spec.volumes).into_iter().chain(image.iter().cloned()).collect();
+    let wanted: Vec<String> =
+        std::mem::take(&mut spec.volumes).into_iter().chain(image.iter().cloned()).collect();
     for target in wanted {
         if !spec.mounts.iter().any(|mount| clean(&mount.target) == clean(&target)) {
             let source = MountSource::Volume(VolumeMount { copy: true, ..VolumeMount::default() });
@@ -222,9 +225,7 @@ pub(crate) fn layers(
     intent: &ContainerIntent,
 ) -> Result<BTreeMap<ImageId, Vec<PathBuf>>, Error> {
     let mounted = images(intent).skip(1);
-    mounted
-        .map(|id| Ok((id, shared.images.rootfs(&id).map_err(|error| image_error(&error))?)))
-        .collect()
+    mounted.map(|id| Ok((id, shared.images.rootfs(&id).map_err(|error| image_error(&error))?))).collect()
 }
 
 /// Takes a container out of the table, with the volumes that are its alone where these go too. Blocks.

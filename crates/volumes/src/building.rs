@@ -130,7 +130,8 @@ impl Building<'_> {
         let intent = VolumeIntent { name: name.to_owned(), created: volumes.clock.now(), spec };
         let taken = volumes.home.at(name).exists();
         // A directory of that name that is no volume of that name: one that is being renamed.
-        let directory = if taken { format!("{name}-{:08x}", base::random::number() as u32) } else { name.to_owned() };
+        let directory =
+            if taken { format!("{name}-{:08x}", base::random::number() as u32) } else { name.to_owned() };
         self.new.push(Record { intent, directory });
         fs::create_dir_all(&data).map_err(|error| Error::disk("make the volume at", data, error))
     }

@@ -65,12 +65,7 @@ pub(crate) fn into_new(layers: &[PathBuf], path: &Path, target: &Path) -> io::Re
 ///
 /// # Errors
 /// As [`into_new`]. What was copied is thrown away, or moved the next time.
-pub(crate) fn into_existing(
-    layers: &[PathBuf],
-    path: &Path,
-    data: &Path,
-    beside: &Beside,
-) -> io::Result<()> {
+pub(crate) fn into_existing(layers: &[PathBuf], path: &Path, data: &Path, beside: &Beside) -> io::Result<()> {
     go_on(data, beside)?;
     let mut names = std::fs::read_dir(data)?;
     if names.any(|entry| !entry.is_ok_and(|entry| beside.is_ours(&entry.file_name()))) {

@@ -80,7 +80,8 @@ struct State {
 impl State {
     /// Refuses what somebody has.
     fn unused(&self, doing: &'static str, name: &str) -> Result<&Entry> {
-        let entry = self.all.get(name).ok_or_else(|| no_such(if doing == "remove" { "get" } else { doing }, name))?;
+        let entry =
+            self.all.get(name).ok_or_else(|| no_such(if doing == "remove" { "get" } else { doing }, name))?;
         if !entry.users.is_empty() {
             let by = entry.users.iter().copied().collect();
             return Err(Error::InUse { doing, name: name.to_owned(), by });
@@ -142,8 +143,7 @@ impl Volumes {
         let state = self.lock();
         let is_held = |state: &mut State| names.iter().any(|name| state.held.contains(name));
         // All at once or none: nobody holds one name while waiting for another.
-        let mut state =
-            self.released.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.released.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
         state.held.extend(names.iter().cloned());
         drop(state);
         Held { volumes: self, names }

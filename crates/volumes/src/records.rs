@@ -90,8 +90,7 @@ pub(crate) fn recover(home: &Home, store: &Store, now: Time) -> Result<BTreeMap<
     let listed = store.read(|tx| tx.list(&VOLUMES)).map_err(table_error)?;
     let mut records: BTreeMap<String, Record> = listed.into_iter().collect();
     let mut changed = Vec::new();
-    let directories: BTreeSet<String> =
-        records.values().map(|record| record.directory.clone()).collect();
+    let directories: BTreeSet<String> = records.values().map(|record| record.directory.clone()).collect();
     for (name, record) in &mut records {
         let before = record.clone();
         if !home.of(record).exists() {
@@ -113,7 +112,10 @@ pub(crate) fn recover(home: &Home, store: &Store, now: Time) -> Result<BTreeMap<
             if let Err(error) = base::file::remove_all(&path) {
                 tracing::warn!(path = %path.display(), %error, "what is left of a volume could not be removed");
             }
-        } else if !known.contains(&name) && wish::check_name(&name).is_ok() && home.at(&name).join(DATA).is_dir() {
+        } else if !known.contains(&name)
+            && wish::check_name(&name).is_ok()
+            && home.at(&name).join(DATA).is_dir()
+        {
             let record = stranger(home, &name, now);
             changed.push(record.clone());
             records.insert(name, record);

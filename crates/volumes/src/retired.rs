@@ -99,7 +99,8 @@ impl<'a> Retired<'a> {
         for record in &self.records {
             let gone = volumes.home.gone(&record.intent.name);
             let removed = base::file::remove_all(&gone);
-            outcome = outcome.and(removed.map_err(|error| Error::disk("remove the volume's files at", gone, error)));
+            outcome = outcome
+                .and(removed.map_err(|error| Error::disk("remove the volume's files at", gone, error)));
         }
         outcome
     }

@@ -9,8 +9,8 @@ use crate::from_model::{self, signed};
 use crate::server::{Answer, Call, json};
 use crate::wire::image::ImagesPruned;
 use crate::wire::network::NetworksPruned;
-use crate::wire::volume::VolumesPruned;
 use crate::wire::system::{CachesPruned, DiskAnswer};
+use crate::wire::volume::VolumesPruned;
 use base::Time;
 use hyper::StatusCode;
 use platform::{DiskUsage, Error, Image, Kind, Selection};
@@ -110,9 +110,7 @@ pub(crate) async fn prune_volumes(call: Call) -> Answer {
     let mut answer = VolumesPruned::default();
     for volume in call.doors.volumes.list(true).await? {
         let labels = from_model::volume(&volume).labels.unwrap_or_default();
-        if !volume.containers.is_empty()
-            || !(all || volume.intent.spec.anonymous)
-            || !filters.labels(&labels)
+        if !volume.containers.is_empty() || !(all || volume.intent.spec.anonymous) || !filters.labels(&labels)
         {
             continue;
         }

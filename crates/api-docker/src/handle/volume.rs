@@ -48,8 +48,7 @@ pub(crate) async fn list(call: Call) -> Answer {
 pub(crate) async fn create(mut call: Call) -> Answer {
     let request: VolumeCreateRequest = call.json().await?.unwrap_or_default();
     check_driver(&request.name, &request.driver)?;
-    let spec =
-        VolumeSpec { labels: request.labels, options: request.driver_opts, ..VolumeSpec::default() };
+    let spec = VolumeSpec { labels: request.labels, options: request.driver_opts, ..VolumeSpec::default() };
     let name = Some(request.name).filter(|name| !name.is_empty());
     let volume = call.doors.volumes.create(NewVolume { name, spec }).await?;
     json(StatusCode::CREATED, &from_model::volume(&volume))

@@ -93,8 +93,12 @@ pub(crate) fn container(
     network::convert(&mut spec, &request, version, &mut warnings)?;
     let host = &request.host_config;
     (spec.mounts, spec.volumes) = mounts::convert(&request.config, host, version)?;
-    spec.volumes_from =
-        host.volumes_from.iter().flatten().map(|text| mounts::volumes_from(text)).collect::<Result<_, _>>()?;
+    spec.volumes_from = host
+        .volumes_from
+        .iter()
+        .flatten()
+        .map(|text| mounts::volumes_from(text))
+        .collect::<Result<_, _>>()?;
     spec.resources = resources(host);
     spec.restart = restart_policy(&host.restart_policy)?;
     spec.security = security::convert(host)?;

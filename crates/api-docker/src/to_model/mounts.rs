@@ -201,7 +201,10 @@ fn check_read_only(read_only: bool, options: &BindOptions) -> Result<(), String>
         return Err("mount options conflict: ReadOnlyNonRecursive and ReadOnlyForceRecursive".to_owned());
     }
     if (top || all) && !read_only {
-        return Err("mount options conflict: ReadOnlyNonRecursive or ReadOnlyForceRecursive without ReadOnly".to_owned());
+        return Err(
+            "mount options conflict: ReadOnlyNonRecursive or ReadOnlyForceRecursive without ReadOnly"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use model::container::{MountSource, VolumeMount, NetworkMode, RestartPolicy, Seccomp};
+use model::container::{MountSource, NetworkMode, RestartPolicy, Seccomp, VolumeMount};
 use serde_json::{Value, json};
 
 fn convert(body: Value) -> Result<(ContainerSpec, Vec<String>), String> {
@@ -51,7 +51,10 @@ fn binds_are_paths_volumes_or_wrong() {
     let read_only = mount("/a/:/b/../c:ro,z").unwrap();
     assert_eq!((read_only.target.as_str(), read_only.read_only), ("/c", true));
     assert!(matches!(read_only.source, MountSource::Bind { ref path, create: true, .. } if path == "/a"));
-    assert!(matches!(mount("data:/b:nocopy").unwrap().source, MountSource::Volume(VolumeMount { copy: false, .. })));
+    assert!(matches!(
+        mount("data:/b:nocopy").unwrap().source,
+        MountSource::Volume(VolumeMount { copy: false, .. })
+    ));
     assert_eq!(mount("/a:/b:fly").unwrap_err(), "invalid mode: fly");
     assert!(mount("./a:/b").unwrap_err().contains("use absolute path"));
     assert_eq!(mount(":/b").unwrap_err(), "invalid volume specification: ':/b'");

@@ -30,8 +30,8 @@ pub use container::{
 pub use exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdAnswer};
 pub use files::{ContainerPathStat, FilesystemChange};
 pub use host_config::{
-    BindOptions, DeviceMapping, DeviceRequest, DriverConfig, HostConfig, ImageOptions, LogConfig, MountSpec, PortBinding, RestartPolicy,
-    ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
+    BindOptions, DeviceMapping, DeviceRequest, DriverConfig, HostConfig, ImageOptions, LogConfig, MountSpec,
+    PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
 };
 pub use image::{DeleteItem, HistoryItem, ImageInspect, ImageSummary};
 pub use network::{EndpointSettings, NetworkInspect, NetworkSettings};

@@ -32,10 +32,8 @@ impl Volumes for Node {
     fn list(&self, sizes: bool) -> Answer<'_, Vec<Volume>> {
         self.ask(format!("list volumes {sizes}"));
         let mut named = volume("named", 1);
-        named.intent.spec = VolumeSpec {
-            labels: BTreeMap::from([("colour".into(), "red".into())]),
-            ..VolumeSpec::default()
-        };
+        named.intent.spec =
+            VolumeSpec { labels: BTreeMap::from([("colour".into(), "red".into())]), ..VolumeSpec::default() };
         ready(Ok(vec![named, volume("used", 2), volume("v1", 1)]))
     }
     fn inspect<'a>(&'a self, name: &'a str) -> Answer<'a, Volume> {

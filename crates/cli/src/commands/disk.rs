@@ -144,7 +144,7 @@ fn each(usage: &Value, format: Option<&str>) -> Result<(), Failure> {
         json!({
             "Name": string(volume, "Name"),
             "Links": figure(data, "RefCount").to_string(),
-            "Size": human::bytes(figure(data, "Size")),
+            "Size": data["Size"].as_u64().map_or_else(|| "N/A".to_owned(), human::bytes),
         })
     };
     let volumes: Vec<Value> = items(usage, "Volumes").iter().map(volume).collect();
@@ -241,7 +241,10 @@ fn warning(parsed: &Parsed, name: &str) -> String {
         true => "all images without at least one container associated to them",
         false => "all dangling images",
     };
-    let volumes = "anonymous local volumes not used by at least one container";
+    let volumes = match parsed.is("all") && name == "volume prune" {
+        true => "all local volumes not used by at least one container",
+        false => "anonymous local volumes not used by at least one container",
+    };
     match name {
         "container prune" => "This will remove all stopped containers.".to_owned(),
         "volume prune" => format!("This will remove {volumes}."),
@@ -270,6 +273,10 @@ pub(crate) async fn prune(client: &Client, parsed: &Parsed, name: &str) -> Resul
         freed.add(&answer, "Containers", "ContainersDeleted");
     }
     if with_volumes {
+        let mut wanted = wanted.clone();
+        if !is_system && parsed.is("all") {
+            wanted.push("all=true".to_owned());
+        }
         freed.add(&ask(client, "/volumes/prune", &wanted).await?, "Volumes", "VolumesDeleted");
     }
     if name == "image prune" || is_system {

@@ -163,7 +163,7 @@ pub(super) fn id_of(text: &str, full: bool) -> String {
     }
 }
 
-fn labels(value: &Value) -> String {
+pub(super) fn labels(value: &Value) -> String {
     let pairs = value.as_object().into_iter().flatten();
     pairs
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))

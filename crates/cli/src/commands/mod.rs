@@ -8,6 +8,7 @@ pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod list;
+mod mounts;
 pub(crate) mod node;
 pub(crate) mod registry;
 pub(crate) mod remote;
@@ -16,6 +17,7 @@ pub(crate) mod show;
 pub(crate) mod spec;
 pub(crate) mod stats;
 pub(crate) mod tree;
+pub(crate) mod volume;
 
 use crate::client::Client;
 use crate::failure::Failure;

@@ -11,12 +11,12 @@ use base::{Clock, Time};
 use hyper::Method;
 use serde_json::Value;
 
-/// Everything about containers or images.
+/// Everything about containers, images or volumes.
 pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>) -> Result<(), Failure> {
     let kind = kind.or(parsed.get("type")).unwrap_or_default().to_owned();
-    if !matches!(kind.as_str(), "" | "container" | "image") {
+    if !matches!(kind.as_str(), "" | "container" | "image" | "volume") {
         return Err(Failure::new(format!(
-            "{kind:?} is not a valid value for --type: container and image are known"
+            "{kind:?} is not a valid value for --type: container, image and volume are known"
         )));
     }
     let template = match parsed.get("format") {
@@ -59,14 +59,19 @@ async fn look(client: &Client, kind: &str, name: &str, size: bool) -> Result<Str
     let size = query(&[("size", size.then(|| "1".to_owned()))]);
     let container = format!("/containers/{}/json{size}", escape(name));
     let image = format!("/images/{}/json", escape(name));
+    let volume = format!("/volumes/{}", escape(name));
     match kind {
         "container" => client.text(&container).await,
         "image" => client.text(&image).await,
+        "volume" => client.text(&volume).await,
         _ => match client.text(&container).await {
             Err(failure) if failure.status == Some(404) => match client.text(&image).await {
-                Err(failure) if failure.status == Some(404) => {
-                    Err(Failure::new(format!("Error: No such object: {name}")))
-                }
+                Err(failure) if failure.status == Some(404) => match client.text(&volume).await {
+                    Err(failure) if failure.status == Some(404) => {
+                        Err(Failure::new(format!("Error: No such object: {name}")))
+                    }
+                    other => other,
+                },
                 other => other,
             },
             other => other,

@@ -57,8 +57,20 @@ pub(super) const PROCESS: Group = group(
 pub(super) const STORAGE: Group = group(
     "Files and devices",
     &[
-        flag("volume", Some('v'), Many("[SOURCE:]PATH[:OPTIONS]"), "Show a directory of the host at a path"),
-        flag("mount", None, Many("SPEC"), "The same in words: type=bind,source=…,target=…[,readonly]"),
+        flag(
+            "volume",
+            Some('v'),
+            Many("[SOURCE:]PATH[:OPTIONS]"),
+            "Show a volume, or a directory of the host, at a path",
+        ),
+        flag(
+            "mount",
+            None,
+            Many("SPEC"),
+            "The same in words: type=volume|bind|tmpfs|image,source=…,target=…[,readonly]",
+        ),
+        flag("volumes-from", None, Many("CONTAINER[:ro]"), "Show all that a container mounts"),
+        flag("volume-driver", None, One("NAME"), "The kind of its volumes, which is local"),
         flag("tmpfs", None, Many("PATH[:OPTIONS]"), "Show memory at a path"),
         flag("read-only", None, Nothing, "Make the root file system read-only"),
         flag("shm-size", None, One("BYTES"), "Size of /dev/shm"),
@@ -157,7 +169,7 @@ pub(super) const INSPECT_FORMAT: Group = group(
     &[
         flag("format", Some('f'), One("TEMPLATE"), "Show in this form: json, or a Go template"),
         flag("size", Some('s'), Nothing, "Measure sizes too"),
-        flag("type", None, One("KIND"), "container or image"),
+        flag("type", None, One("KIND"), "container, image or volume"),
         flag("remote", None, Nothing, "Look at an image at its registry, without pulling it"),
         flag("platform", None, One("OS/ARCH"), "With --remote, the image of this platform"),
     ],

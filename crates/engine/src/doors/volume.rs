@@ -118,7 +118,11 @@ fn runners(shared: &Shared, name: &str) -> Vec<Snapshot> {
 }
 
 /// Keeps all containers still that have a volume and run.
-async fn still(shared: &Arc<Shared>, name: &str, wished: bool) -> Result<(Vec<Still>, Vec<ContainerId>), Error> {
+async fn still(
+    shared: &Arc<Shared>,
+    name: &str,
+    wished: bool,
+) -> Result<(Vec<Still>, Vec<ContainerId>), Error> {
     let (mut held, mut free) = (Vec::new(), Vec::new());
     for snapshot in runners(shared, name) {
         match Still::new(shared, &snapshot, wished).await {
@@ -145,14 +149,18 @@ async fn copy(shared: &Arc<Shared>, name: String, wanted: CopyVolume) -> Result<
     let mut labels = source.intent.spec.labels;
     labels.extend(wanted.labels);
     // What is mounted in the volume is copied, not mounted again.
-    let spec = VolumeSpec { labels, snapshot_of: wanted.snapshot.then(|| name.clone()), ..VolumeSpec::default() };
+    let spec =
+        VolumeSpec { labels, snapshot_of: wanted.snapshot.then(|| name.clone()), ..VolumeSpec::default() };
     let before = runners(shared, &name);
     let (held, unpaused) = still(shared, &name, wanted.pause).await?;
-    let paused = before.iter().map(|snapshot| snapshot.intent.id).filter(|id| !unpaused.contains(id)).collect();
+    let paused =
+        before.iter().map(|snapshot| snapshot.intent.id).filter(|id| !unpaused.contains(id)).collect();
     let (copied, all_read) = tokio::sync::oneshot::channel();
     let here = Arc::clone(shared);
     let copying = tokio::task::spawn_blocking(move || {
-        here.volumes.copy(&name, &to, spec, || drop(copied.send(())))
+        here.volumes.copy(&name, &to, spec, || {
+            let _ = copied.send(());
+        })
     });
     // Told, or dropped where it failed: either way nothing is read any more.
     let _ = all_read.await;
@@ -178,7 +186,8 @@ async fn backup(shared: &Arc<Shared>, name: String, pause: bool) -> Result<Archi
     let shared = Arc::clone(shared);
     if held.is_empty() {
         return Ok(written(move |out| {
-            let visit = shared.volumes.visit(&name).map_err(|error| io::Error::other(Chain(&error).to_string()))?;
+            let visit =
+                shared.volumes.visit(&name).map_err(|error| io::Error::other(Chain(&error).to_string()))?;
             pack(visit.path(), out)
         }));
     }

@@ -234,7 +234,8 @@ pub(super) fn layers(
         let part = if part.as_os_str().is_empty() { Path::new("/") } else { part };
         let found = super::paths::find(top.as_fd(), part, OFlags::PATH).during(during())?;
         let tree = super::mounts::copy_of_open(found.as_fd(), false).during(during())?;
-        sys::mount::change(tree.as_fd(), Change::set(Attributes::READ_ONLY)).during("make the image read-only")?;
+        sys::mount::change(tree.as_fd(), Change::set(Attributes::READ_ONLY))
+            .during("make the image read-only")?;
         Ok(tree)
     })
 }

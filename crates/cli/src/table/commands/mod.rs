@@ -22,14 +22,16 @@ macro_rules! entry {
 mod containers;
 mod images;
 mod node;
+mod volumes;
 
 /// The headings of `bocage --help`, in their order.
-pub(crate) const SECTIONS: [&str; 3] = [CONTAINERS, IMAGES, NODE];
+pub(crate) const SECTIONS: [&str; 4] = [CONTAINERS, IMAGES, VOLUMES, NODE];
 const CONTAINERS: &str = "Containers";
 const IMAGES: &str = "Images";
+const VOLUMES: &str = "Volumes";
 const NODE: &str = "This node";
 
 /// All commands.
 pub(crate) fn all() -> impl Iterator<Item = &'static Entry> {
-    [containers::COMMANDS, images::COMMANDS, node::COMMANDS].into_iter().flatten()
+    [containers::COMMANDS, images::COMMANDS, volumes::COMMANDS, node::COMMANDS].into_iter().flatten()
 }
