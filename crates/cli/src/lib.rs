@@ -290,20 +290,10 @@ async fn execute(
         "manifest inspect" => remote::manifest(client, parsed).await,
         "login" => registry::login(client, parsed).await,
         "commit" => image::commit(client, parsed).await,
-        "volume create" => volume::create(client, parsed).await,
-        "volume ls" => volume::list(client, parsed).await,
-        "volume inspect" => volume::inspect(client, parsed).await,
-        "volume rm" => volume::remove(client, parsed).await,
-        "volume update" => volume::update(client, parsed).await,
-        "volume rename" => volume::rename(client, parsed).await,
-        "volume snapshot" | "volume clone" => {
-            volume::copy(client, parsed, entry.name == "volume snapshot").await
-        }
-        "volume backup" => volume::backup(client, parsed).await,
-        "volume restore" => volume::restore(client, parsed).await,
         "container prune" | "image prune" | "volume prune" | "system prune" => {
             disk::prune(client, parsed, entry.name).await
         }
+        name if name.starts_with("volume ") => volume::act(client, parsed, name).await,
         "system df" => disk::usage(client, parsed).await,
         "info" => node::info(client, parsed).await,
         "version" => node::version(client, parsed).await,

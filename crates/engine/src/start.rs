@@ -164,8 +164,7 @@ fn make(
     }
     let mut layers =
         shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
-    let volumes = crate::volumes::mount(shared, intent)?;
-    let images = crate::volumes::layers(shared, intent)?;
+    let (volumes, images) = crate::volumes::shown(shared, intent)?;
     // Beneath all of the image's: what every container is mounted upon need not be made in each writable layer.
     layers.push(shared.roots.skeleton());
     let shared_with = shared_processes(shared, intent)?;

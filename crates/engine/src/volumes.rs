@@ -166,6 +166,12 @@ pub(crate) fn make(shared: &Shared, record: &Record) -> Result<(), Error> {
         })
         .collect();
     let building = shared.volumes.build(&wanted).map_err(failed)?;
+    let driver = spec.volume_driver.as_str();
+    if let (Some(name), false) = (building.new_names().next(), matches!(driver, "" | "local")) {
+        return Err(Error::not_found(format!(
+            "create {name}: error looking up volume plugin {driver}: plugin \"{driver}\" not found"
+        )));
+    }
     for (mount, volume) in mounts(spec) {
         let there = shared.volumes.get(&volume.name).ok();
         let of = there.and_then(|there| there.intent.spec.snapshot_of).filter(|_| !mount.read_only);
@@ -192,8 +198,18 @@ fn is_filled(volume: &VolumeMount) -> bool {
     volume.copy && volume.subpath.is_empty()
 }
 
-/// Mounts the volumes that are file systems of their own, and says where each one's files are. Blocks.
-pub(crate) fn mount(shared: &Shared, intent: &ContainerIntent) -> Result<BTreeMap<String, PathBuf>, Error> {
+/// Where the files of each volume are, by its name.
+type Places = BTreeMap<String, PathBuf>;
+/// The layers of each image, the top one first.
+type Layers = BTreeMap<ImageId, Vec<PathBuf>>;
+
+/// What a container shows of volumes and of other images. Blocks.
+pub(crate) fn shown(shared: &Shared, intent: &ContainerIntent) -> Result<(Places, Layers), Error> {
+    Ok((mount(shared, intent)?, layers(shared, intent)?))
+}
+
+/// Mounts the volumes that are file systems of their own, and says where each one's files are.
+fn mount(shared: &Shared, intent: &ContainerIntent) -> Result<Places, Error> {
     let mut places = BTreeMap::new();
     for (mount, volume) in mounts(&intent.spec) {
         let path = shared
@@ -220,10 +236,7 @@ pub(crate) fn tell_unmounted(shared: &Shared, intent: &ContainerIntent) {
 }
 
 /// The layers of the images that are mounted in a container.
-pub(crate) fn layers(
-    shared: &Shared,
-    intent: &ContainerIntent,
-) -> Result<BTreeMap<ImageId, Vec<PathBuf>>, Error> {
+fn layers(shared: &Shared, intent: &ContainerIntent) -> Result<Layers, Error> {
     let mounted = images(intent).skip(1);
     mounted.map(|id| Ok((id, shared.images.rootfs(&id).map_err(|error| image_error(&error))?))).collect()
 }

@@ -106,6 +106,9 @@ pub struct ContainerSpec {
     /// Paths that want a volume of their own unless something is mounted there; none once created.
     #[serde(default)]
     pub volumes: BTreeSet<String>,
+    /// The kind of volumes that are made with it; empty for the local one, which is the only one.
+    #[serde(default)]
+    pub volume_driver: String,
     /// Containers whose mounts are shown inside too; none once created, when they stand among the mounts.
     #[serde(default)]
     pub volumes_from: Vec<VolumesFrom>,

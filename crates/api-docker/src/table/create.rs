@@ -92,7 +92,7 @@ pub(super) const CREATE_BODY: &[Field] = &[
     done("HostConfig.RestartPolicy.Name"),
     done("HostConfig.RestartPolicy.MaximumRetryCount"),
     done("HostConfig.AutoRemove"),
-    refused_unless("HostConfig.VolumeDriver", &[r#""local""#], "there is only the local kind of volume"),
+    done("HostConfig.VolumeDriver"),
     done("HostConfig.VolumesFrom"),
     done("HostConfig.Mounts"),
     done("HostConfig.Mounts.[].Target"),

@@ -93,6 +93,7 @@ pub(crate) fn container(
     network::convert(&mut spec, &request, version, &mut warnings)?;
     let host = &request.host_config;
     (spec.mounts, spec.volumes) = mounts::convert(&request.config, host, version)?;
+    spec.volume_driver.clone_from(&host.volume_driver);
     spec.volumes_from = host
         .volumes_from
         .iter()

@@ -33,7 +33,24 @@ fn path(name: &str, verb: &str) -> String {
     format!("/bocage/v1/volumes/{}/{verb}", escape(name))
 }
 
-pub(crate) async fn create(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+/// What each verb does.
+pub(crate) async fn act(client: &Client, parsed: &Parsed, name: &str) -> Result<(), Failure> {
+    match name {
+        "volume create" => create(client, parsed).await,
+        "volume ls" => list(client, parsed).await,
+        "volume inspect" => inspect(client, parsed).await,
+        "volume rm" => remove(client, parsed).await,
+        "volume update" => update(client, parsed).await,
+        "volume rename" => rename(client, parsed).await,
+        "volume snapshot" => copy(client, parsed, true).await,
+        "volume clone" => copy(client, parsed, false).await,
+        "volume backup" => backup(client, parsed).await,
+        "volume restore" => restore(client, parsed).await,
+        other => Err(Failure::new(format!("the command {other} has no action"))),
+    }
+}
+
+async fn create(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let body = json!({
         "Name": parsed.operands().first().cloned().unwrap_or_default(),
         "Driver": parsed.get("driver").unwrap_or("local"),
@@ -45,7 +62,7 @@ pub(crate) async fn create(client: &Client, parsed: &Parsed) -> Result<(), Failu
     Ok(())
 }
 
-pub(crate) async fn list(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn list(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let query = query(&[("filters", filters(&parsed.all("filter"))?)]);
     let answer = client.get(&format!("/volumes{query}")).await?;
     let all = answer["Volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -63,7 +80,7 @@ pub(crate) async fn list(client: &Client, parsed: &Parsed) -> Result<(), Failure
     COLUMNS.show(&all.iter().map(row).collect::<Vec<_>>(), parsed.get("format"))
 }
 
-pub(crate) async fn inspect(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn inspect(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let template = match parsed.get("format") {
         None => None,
         Some("json") => Some(Template::parse("{{json .}}")?),
@@ -92,7 +109,7 @@ pub(crate) async fn inspect(client: &Client, parsed: &Parsed) -> Result<(), Fail
     failed.map_or(Ok(()), Err)
 }
 
-pub(crate) async fn remove(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn remove(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let query = query(&[("force", parsed.is("force").then(|| "1".to_owned()))]);
     each(&parsed.operands(), 1, async |name| {
         client.delete(&format!("/volumes/{}{query}", escape(name))).await?;
@@ -101,7 +118,7 @@ pub(crate) async fn remove(client: &Client, parsed: &Parsed) -> Result<(), Failu
     .await
 }
 
-pub(crate) async fn update(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn update(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let name = parsed.get("VOLUME").unwrap_or_default();
     let volume = client.get(&format!("/volumes/{}", escape(name))).await?;
     let mut labels = object(&parsed.all("label"), "label")?;
@@ -117,14 +134,14 @@ pub(crate) async fn update(client: &Client, parsed: &Parsed) -> Result<(), Failu
     Ok(())
 }
 
-pub(crate) async fn rename(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn rename(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let (name, new) = (parsed.get("VOLUME").unwrap_or_default(), parsed.get("NEW").unwrap_or_default());
     let query = query(&[("name", Some(new.to_owned()))]);
     client.post(&(path(name, "rename") + &query), None).await.map(drop)
 }
 
 /// `snapshot` and `clone`.
-pub(crate) async fn copy(client: &Client, parsed: &Parsed, snapshot: bool) -> Result<(), Failure> {
+async fn copy(client: &Client, parsed: &Parsed, snapshot: bool) -> Result<(), Failure> {
     let operands = parsed.operands();
     let body = json!({
         "Name": operands.get(1).cloned().unwrap_or_default(),
@@ -160,7 +177,7 @@ fn containers(count: usize) -> String {
     if count == 1 { "1 container".to_owned() } else { format!("{count} containers") }
 }
 
-pub(crate) async fn backup(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn backup(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     not_to_a_terminal(parsed.get("output"), "write an archive")?;
     let name = parsed.get("VOLUME").unwrap_or_default();
     let query = query(&[("pause", parsed.is("no-pause").then(|| "0".to_owned()))]);
@@ -168,7 +185,7 @@ pub(crate) async fn backup(client: &Client, parsed: &Parsed) -> Result<(), Failu
     write_archive(pieces, parsed.get("output")).await
 }
 
-pub(crate) async fn restore(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
+async fn restore(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let name = parsed.get("VOLUME").unwrap_or_default();
     let body = match parsed.get("input") {
         Some(path) => {
