@@ -145,7 +145,8 @@ fn config(shared: &Shared, snapshot: &Snapshot, wished: ImageSettings) -> Result
 fn of_container(spec: &ContainerSpec, config: ImageConfig) -> ImageConfig {
     let mut volumes = config.volumes;
     for mount in &spec.mounts {
-        if matches!(mount.source, MountSource::Volume(_)) {
+        // One that has a name is the user's choice and not the image's.
+        if matches!(&mount.source, MountSource::Volume(volume) if volume.anonymous) {
             volumes.insert(mount.target.clone(), Empty {});
         }
     }

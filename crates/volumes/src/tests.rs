@@ -289,3 +289,50 @@ fn a_file_system_that_the_kernel_has_not_is_named() {
     assert!(told.contains("no file system \"nosuchfs\""), "{told}");
     assert!(!volumes.get("odd").unwrap().is_mounted);
 }
+
+/// A small file system in memory over a directory, gone with the value.
+struct Small(PathBuf);
+
+impl Small {
+    fn over(path: PathBuf) -> Small {
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("none", &path, "tmpfs", flags, Some(c"size=1m")).unwrap();
+        Small(path)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_disk_that_gets_full_leaves_no_half_volume() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIP: needs root");
+        return;
+    }
+    let node = Node::new();
+    let layer = node.folder.path().join("layer");
+    fs::create_dir_all(layer.join("data")).unwrap();
+    fs::write(layer.join("data/large"), vec![1; 3 << 20]).unwrap();
+    let _small = Small::over(node.root());
+    let volumes = node.open();
+    volumes.create(Some("there"), VolumeSpec::default()).unwrap();
+    let fill = |name: &str| {
+        let building = volumes.build(&[(name.to_owned(), VolumeSpec::default())]).unwrap();
+        let layers = std::slice::from_ref(&layer);
+        building.fill(name, Filling { layers, path: Path::new("/data") }).unwrap_err()
+    };
+    for name in ["new", "there"] {
+        let told = base::Chain(&fill(name)).to_string();
+        assert!(told.starts_with(&format!("fill volume {name}")) && told.contains("No space left"), "{told}");
+    }
+    assert_eq!(names(&volumes), ["there"]);
+    assert_eq!(node.directories(), ["there"]);
+    assert_eq!(fs::read_dir(node.root().join("there")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(volumes.path("there")).unwrap().count(), 0);
+    let copied = volumes.copy("there", "copy", VolumeSpec::default(), || ());
+    assert!(copied.is_ok(), "there is room again");
+}

@@ -11,7 +11,7 @@ mod volume;
 pub(crate) use image::{image_inspect, image_summary};
 pub(crate) use network::Networks;
 pub(crate) use summary::summary;
-pub(crate) use volume::{volume, volume_with_room};
+pub(crate) use volume::{ANONYMOUS_LABEL, volume, volume_with_room};
 
 use crate::to_model::{Sent, Shown};
 use crate::wire::container::GraphDriver;

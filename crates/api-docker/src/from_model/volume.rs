@@ -6,7 +6,7 @@ use base::Time;
 use platform::Volume;
 
 /// Docker's mark of a volume whose name was made up.
-const ANONYMOUS: &str = "com.docker.volume.anonymous";
+pub(crate) const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 /// Of which volume a snapshot is.
 const SNAPSHOT_OF: &str = "bocage.snapshot-of";
 
@@ -15,7 +15,7 @@ pub(crate) fn volume(volume: &Volume) -> VolumeInspect {
     let spec = &volume.intent.spec;
     let mut labels = spec.labels.clone();
     if spec.anonymous {
-        labels.insert(ANONYMOUS.to_owned(), String::new());
+        labels.insert(ANONYMOUS_LABEL.to_owned(), String::new());
     }
     if let Some(of) = &spec.snapshot_of {
         labels.insert(SNAPSHOT_OF.to_owned(), of.clone());

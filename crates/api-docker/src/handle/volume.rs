@@ -48,7 +48,10 @@ pub(crate) async fn list(call: Call) -> Answer {
 pub(crate) async fn create(mut call: Call) -> Answer {
     let request: VolumeCreateRequest = call.json().await?.unwrap_or_default();
     check_driver(&request.name, &request.driver)?;
-    let spec = VolumeSpec { labels: request.labels, options: request.driver_opts, ..VolumeSpec::default() };
+    let mut labels = request.labels;
+    // Clients that make up names themselves mark them so.
+    let anonymous = labels.remove(from_model::ANONYMOUS_LABEL).is_some();
+    let spec = VolumeSpec { labels, options: request.driver_opts, anonymous, ..VolumeSpec::default() };
     let name = Some(request.name).filter(|name| !name.is_empty());
     let volume = call.doors.volumes.create(NewVolume { name, spec }).await?;
     json(StatusCode::CREATED, &from_model::volume(&volume))
