@@ -188,9 +188,12 @@ pub(crate) fn make(shared: &Shared, record: &Record) -> Result<(), Error> {
     }
     let new: Vec<String> = building.new_names().map(str::to_owned).collect();
     shared.tables.put_new(record, |tx| building.put(tx))?;
-    let finished = building.finish(Some(intent.id)).map_err(failed);
+    if let Err(error) = building.finish(Some(intent.id)) {
+        // They are recorded: the container is there, and its start tells what is wrong.
+        tracing::error!(container = %intent.id, error = %Chain(&error), "a volume is not in its place");
+    }
     new.iter().for_each(|name| tell(shared, "create", name, &[]));
-    finished
+    Ok(())
 }
 
 /// Whether a volume takes over what the image has. A part of it never does.

@@ -125,8 +125,7 @@ impl Building<'_> {
         let volumes = self.held.volumes;
         let data = volumes.home.new_one(name).join(DATA);
         // What an earlier attempt left that could not clean up behind itself.
-        base::file::remove_all(&volumes.home.new_one(name))
-            .map_err(|error| Error::disk("clear", volumes.home.new_one(name), error))?;
+        records::clear(&volumes.home.new_one(name))?;
         let intent = VolumeIntent { name: name.to_owned(), created: volumes.clock.now(), spec };
         let taken = volumes.home.at(name).exists();
         // A directory of that name that is no volume of that name: one that is being renamed.
@@ -249,8 +248,9 @@ impl Drop for Building<'_> {
         }
         for record in &self.new {
             let path = self.held.volumes.home.new_one(&record.intent.name);
-            if let Err(error) = base::file::remove_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "what is left of a volume could not be removed");
+            if let Err(error) = records::clear(&path) {
+                let error = base::Chain(&error);
+                tracing::warn!(%error, "what is left of a volume could not be removed");
             }
         }
     }

@@ -11,7 +11,7 @@
 //! | no           | any other directory       | a volume that came from elsewhere: taken in                  |
 
 use crate::copyup::{self, Beside};
-use crate::{DATA, Error, Result, wish};
+use crate::{DATA, Error, Result, mounting, wish};
 use base::Time;
 use model::{VolumeIntent, VolumeSpec};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,13 @@ impl Home {
     }
 }
 
+/// Removes a volume's directory, but never what is mounted in it: that is somebody else's.
+pub(crate) fn clear(directory: &Path) -> Result<()> {
+    mounting::unmount(&directory.join(DATA))?;
+    base::file::remove_all(directory)
+        .map_err(|error| Error::disk("remove the volume's files at", directory, error))
+}
+
 /// Moves a directory.
 pub(crate) fn rename(what: &'static str, from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|error| Error::disk(what, from, error))
@@ -108,9 +115,9 @@ pub(crate) fn recover(home: &Home, store: &Store, now: Time) -> Result<BTreeMap<
     let known: BTreeSet<String> = records.values().map(|record| record.directory.clone()).collect();
     for name in home.names()? {
         if name.starts_with(NEW) || name.starts_with(GONE) {
-            let path = home.at(&name);
-            if let Err(error) = base::file::remove_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "what is left of a volume could not be removed");
+            if let Err(error) = clear(&home.at(&name)) {
+                let error = base::Chain(&error);
+                tracing::warn!(%error, "what is left of a volume could not be removed");
             }
         } else if !known.contains(&name)
             && wish::check_name(&name).is_ok()

@@ -8,7 +8,7 @@
 //! One that is dropped before its row is away is put back.
 
 use crate::records::{self, Record, VOLUMES};
-use crate::{Error, Held, Result, Volumes, mounting};
+use crate::{Held, Result, Volumes, mounting};
 use model::ContainerId;
 
 /// Volumes that are being removed.
@@ -53,7 +53,7 @@ impl<'a> Retired<'a> {
         mounting::unmount(&volumes.data(&record))?;
         let gone = volumes.home.gone(name);
         // What a removal left that did not come to its end.
-        base::file::remove_all(&gone).map_err(|error| Error::disk("clear", &gone, error))?;
+        records::clear(&gone)?;
         records::rename("remove the volume at", &volumes.home.of(&record), &gone)?;
         self.records.push(record);
         Ok(())
@@ -98,9 +98,7 @@ impl<'a> Retired<'a> {
         let mut outcome = Ok(());
         for record in &self.records {
             let gone = volumes.home.gone(&record.intent.name);
-            let removed = base::file::remove_all(&gone);
-            outcome = outcome
-                .and(removed.map_err(|error| Error::disk("remove the volume's files at", gone, error)));
+            outcome = outcome.and(records::clear(&gone));
         }
         outcome
     }

@@ -336,3 +336,27 @@ fn a_disk_that_gets_full_leaves_no_half_volume() {
     let copied = volumes.copy("there", "copy", VolumeSpec::default(), || ());
     assert!(copied.is_ok(), "there is room again");
 }
+
+#[test]
+fn what_was_mounted_in_a_volume_outlives_a_daemon_that_dies_while_it_fills_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIP: needs root");
+        return;
+    }
+    let node = Node::new();
+    let theirs = node.folder.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("file"), "words").unwrap();
+    let device = theirs.display().to_string();
+    let options = [("type", "none"), ("o", "bind"), ("device", &device)];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let spec = VolumeSpec { options, ..VolumeSpec::default() };
+    let volumes = node.open();
+    let building = volumes.build_new("bound", spec.clone()).unwrap();
+    Wanted::read(&spec.options).unwrap().mount(&building.data("bound")).unwrap();
+    std::mem::forget(building);
+    drop(volumes);
+    let volumes = node.open();
+    assert_eq!((names(&volumes).len(), node.directories().len()), (0, 0));
+    assert_eq!(fs::read_to_string(theirs.join("file")).unwrap(), "words");
+}
