@@ -7,6 +7,7 @@
 //! - [`table`]: every command and flag as data; help is made of it
 //! - `start`: which daemon is meant, and starting one where none runs
 //! - `commands`: what each does; `commands::spec` turns the flags of `run` into a request
+//! - `bucket`: objects in buckets, for backups
 //! - `names`, `logins`: what a name says of its registry, and who the user is there
 //! - `format`: templates, tables, figures in words
 //! - `printer`: the only place that prints
@@ -15,6 +16,7 @@
 //! `/bocage/v1`.
 
 mod blocking;
+mod bucket;
 mod client;
 mod commands;
 mod failure;

@@ -4,6 +4,7 @@ use super::each;
 use super::image::{no_file, not_to_a_terminal, write_archive};
 use super::list::{Columns, labels, string};
 use super::spec::object;
+use crate::bucket::Object;
 use crate::client::{Client, escape, filters, query, source};
 use crate::failure::Failure;
 use crate::format::human;
@@ -181,13 +182,20 @@ async fn backup(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     not_to_a_terminal(parsed.get("output"), "write an archive")?;
     let name = parsed.get("VOLUME").unwrap_or_default();
     let query = query(&[("pause", parsed.is("no-pause").then(|| "0".to_owned()))]);
+    // What cannot be written is told before the daemon begins.
+    let kept = parsed.get("output").map(Object::of).transpose()?.flatten();
     let pieces = client.stream(Method::GET, &(path(name, "backup") + &query), None).await?;
-    write_archive(pieces, parsed.get("output")).await
+    match kept {
+        Some(kept) => kept.write(pieces).await,
+        None => write_archive(pieces, parsed.get("output")).await,
+    }
 }
 
 async fn restore(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
     let name = parsed.get("VOLUME").unwrap_or_default();
+    let kept = parsed.get("input").map(Object::of).transpose()?.flatten();
     let body = match parsed.get("input") {
+        Some(_) if let Some(kept) = &kept => kept.read().await?,
         Some(path) => {
             source(tokio::fs::File::open(path).await.map_err(|error| no_file("open", path, &error))?)
         }

@@ -114,7 +114,15 @@ pub(super) const COMMANDS: &[Entry] = &[
         Operands::These(&["VOLUME"]),
         &[group(
             FLAGS,
-            &[flag("output", Some('o'), One("FILE"), "Write to a file instead of standard output"), NO_PAUSE]
+            &[
+                flag(
+                    "output",
+                    Some('o'),
+                    One("FILE"),
+                    "Write to a file, or to s3://BUCKET/KEY, instead of standard output"
+                ),
+                NO_PAUSE
+            ]
         )],
         &[
             "bocage volume backup -o data.tar.zst data",
@@ -129,7 +137,15 @@ pub(super) const COMMANDS: &[Entry] = &[
         Operands::These(&["VOLUME"]),
         &[group(
             FLAGS,
-            &[flag("input", Some('i'), One("FILE"), "Read a file instead of standard input"), LABEL]
+            &[
+                flag(
+                    "input",
+                    Some('i'),
+                    One("FILE"),
+                    "Read a file, or s3://BUCKET/KEY, instead of standard input"
+                ),
+                LABEL
+            ]
         )],
         &["bocage volume restore -i data.tar.zst data"]
     ),
