@@ -142,7 +142,7 @@ pub(crate) async fn copy_in(
         }
         let owner = options.own_by_user.then(|| view.owner(&snapshot.intent.spec.user)).transpose();
         let owner = owner.map_err(|error| Error::invalid(error.to_string()))?;
-        let manner = FilesManner { beneath, keep_kinds: options.keep_kinds, owner };
+        let manner = FilesManner { beneath, keep_kinds: options.keep_kinds, owner, top: false };
         let mut source = Bridge { source: archive, runtime };
         images::put(&mut source, view.root(), manner).map_err(|error| crate::doors::image_error(&error))?;
         drop(view);

@@ -146,11 +146,13 @@ rows! {
         until("it is unmounted", || (!is_mounted(node)).then_some(()));
         // One that ends while there is no daemon.
         cli.ok(&["run", "-d", "--name", "two", "-v", "memory:/m", "busybox", "sleep", "1000"]);
+        let pid = cli.ok(&["inspect", "-f", "{{.State.Pid}}", "two"]);
         node.kill();
-        let left = blackbox::processes_with_file_below(&node.exec_root());
-        assert!(!left.is_empty());
+        let said = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+        assert!(said.is_ok_and(|status| status.success()));
+        until("its process has ended", || (!fs::exists(format!("/proc/{pid}")).unwrap()).then_some(()));
+        assert!(is_mounted(node), "nobody was there to unmount it");
         node.start_again();
-        cli.ok(&["kill", "two"]);
         until("it is unmounted", || (!is_mounted(node)).then_some(()));
         cli.ok(&["rm", "two"]);
         let folder = node.home().join("folder");

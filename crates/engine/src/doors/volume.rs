@@ -86,7 +86,7 @@ impl Volumes for Door {
             let failed = |error: volumes::Error| volume_error(&error);
             let mut building = shared.volumes.build_new(&name, new.spec).map_err(failed)?;
             let root = open(&building.data(&name))?;
-            let manner = FilesManner { beneath: PathBuf::from("/"), keep_kinds: false, owner: None };
+            let manner = FilesManner { beneath: PathBuf::from("/"), top: true, ..FilesManner::default() };
             let mut source = Bridge { source: archive, runtime };
             ::images::put(&mut source, root.as_fd(), manner).map_err(|error| image_error(&error))?;
             building.sync().map_err(failed)?;
