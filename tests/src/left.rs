@@ -16,12 +16,7 @@ pub fn left_of(text: &str) -> Vec<String> {
     left.extend(processes(text).into_iter().map(|(pid, words)| format!("process {pid}: {words}")));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     left.extend(mounts.lines().filter(|line| line.contains(text)).map(|line| format!("mount: {line}")));
-    left.extend(
-        names_in("/sys/class/net")
-            .into_iter()
-            .filter(|name| name.contains(text))
-            .map(|name| format!("link {name}")),
-    );
+    left.extend(links(text).into_iter().map(|name| format!("link {name}")));
     left.extend(
         tables().into_iter().filter(|name| name.contains(text)).map(|name| format!("nftables: {name}")),
     );
@@ -33,7 +28,7 @@ pub fn left_of(text: &str) -> Vec<String> {
 
 /// Takes away the links, tables and control groups that carry a daemon's id, after a test that failed.
 pub(crate) fn sweep(id: &str) {
-    for link in names_in("/sys/class/net").into_iter().filter(|name| name.contains(id)) {
+    for link in links(id) {
         let _ = Command::new("ip").args(["link", "delete", &link]).output();
     }
     for table in tables().into_iter().filter(|line| line.contains(id)) {
@@ -45,6 +40,15 @@ pub(crate) fn sweep(id: &str) {
     for group in &left {
         remove_group(group, 0);
     }
+}
+
+/// Links whose names or aliases carry a text.
+fn links(text: &str) -> Vec<String> {
+    let alias = |name: &str| fs::read_to_string(format!("/sys/class/net/{name}/ifalias")).unwrap_or_default();
+    names_in("/sys/class/net")
+        .into_iter()
+        .filter(|name| name.contains(text) || alias(name).contains(text))
+        .collect()
 }
 
 /// Removes a control group with those in it, which must have no process left.

@@ -12,6 +12,7 @@
 //! | `bench start` | what a container costs, beside Docker and Podman ([`bench`]) |
 //! | `bench runtime` | what everything costs, beside crun, runc, Docker and Podman ([`bench`]) |
 //! | `bench images` | what an image costs on its way, beside Docker, Podman and skopeo ([`bench`]) |
+//! | `bench net` | what names and published ports cost, names beside Docker and Podman ([`bench`]) |
 //! | `suite distribution` | the distribution specification's own tests, against our registry ([`suite`]) |
 //! | `suite clients` | skopeo, podman, buildah, docker and docker-registry, with our registry ([`clients`]) |
 //! | `torture images`, `torture registry` | the tests of crates that take too long for every day ([`torture`]) |
@@ -50,7 +51,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 /// What a person may type, and what each does.
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("build", "build the release binary"),
     ("check", "check format, lints, layers, licences, dead files and words"),
     ("generate", "write the pages that are made from code"),
@@ -61,6 +62,7 @@ const COMMANDS: [(&str, &str); 16] = [
     ("bench start", "measure create+start+wait+delete, beside Docker and Podman where installed"),
     ("bench runtime", "measure bundles, exec, many at a time, beside crun, runc, Docker and Podman"),
     ("bench images", "measure load, save, pull and push, beside Docker, Podman and skopeo"),
+    ("bench net", "measure names, beside Docker and Podman, and ten thousand published ports"),
     ("suite distribution", "run the distribution specification's own tests against our registry"),
     ("suite clients", "copy images between our registry, docker-registry and the clients that are installed"),
     ("torture images", "kill every operation on images and registries at each of its steps"),

@@ -229,10 +229,9 @@ mod tests {
     fn a_refused_field_is_named_in_full() {
         let message = check(json!({"HostConfig": {"BlkioWeight": 10}})).unwrap_err();
         assert!(message.starts_with("HostConfig.BlkioWeight is not supported yet: "), "{message}");
-        let body = json!({"HostConfig": {"Mounts": [{}, {"BindOptions": {"ReadOnlyNonRecursive": true}}]}});
-        assert!(
-            check(body).unwrap_err().starts_with("HostConfig.Mounts.BindOptions.ReadOnlyNonRecursive is")
-        );
+        let body =
+            json!({"HostConfig": {"Mounts": [{}, {"VolumeOptions": {"DriverConfig": {"Name": "remote"}}}]}});
+        assert!(check(body).unwrap_err().starts_with("HostConfig.Mounts.VolumeOptions.DriverConfig.Name is"));
     }
 
     #[test]

@@ -241,8 +241,10 @@ fn refuse(error: &Error) -> Response<Body> {
     let status = match error.kind {
         Kind::Invalid => StatusCode::BAD_REQUEST,
         Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::NotSupported => StatusCode::NOT_IMPLEMENTED,
         Kind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::NotModified => return empty(StatusCode::NOT_MODIFIED),

@@ -231,6 +231,8 @@ async fn every_operation_that_is_not_built_says_so_by_name() {
 fn base_body(id: &str) -> Value {
     match id {
         "ContainerCreate" => json!({"Image": "busybox"}),
+        "NetworkCreate" => json!({"Name": "x"}),
+        "NetworkConnect" | "NetworkDisconnect" => json!({"Container": CONTAINER}),
         "ContainerExec" => json!({"Cmd": ["true"]}),
         // Attached, it would take an upgraded connection.
         "ExecStart" => json!({"Detach": true}),
@@ -252,6 +254,9 @@ fn built_sample(field: &str, sample: Value) -> Value {
         "HostConfig" => json!({"Memory": 1_000_000_000}),
         "NetworkingConfig" => json!({"EndpointsConfig": {}}),
         "NetworkingConfig.EndpointsConfig" => json!({"bridge": {"MacAddress": "02:00:00:00:00:01"}}),
+        "IPAM" => json!({"Driver": "default"}),
+        "EndpointConfig" => json!({"GwPriority": 1}),
+        field if field.ends_with(".IPAMConfig") => json!({"IPv4Address": "10.0.0.1"}),
         _ => sample,
     }
 }
@@ -282,7 +287,11 @@ async fn each_field_is_refused_by_name_or_taken_as_the_table_says() {
                 value = json!("process");
             }
             let (head, rest) = field.split_once('.').unwrap_or((field, ""));
-            let inner = if rest.is_empty() { value } else { nested(rest, value) };
+            let mut inner = if rest.is_empty() { value } else { nested(rest, value) };
+            if field == "HostConfig.Links" {
+                // The default bridge has none.
+                inner["NetworkMode"] = json!("mine");
+            }
             let body = merged(base_body(&operation.id), json!({head: inner}));
             let head =
                 server.open("POST", &path, "application/json", serde_json::to_vec(&body).unwrap()).await;

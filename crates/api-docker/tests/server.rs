@@ -473,19 +473,6 @@ async fn figures_come_once_or_as_a_stream() {
 }
 
 #[tokio::test]
-async fn the_three_networks_are_found_by_name_and_id() {
-    let server = Server::start(Node::default());
-    let networks = server.get("/networks").await.json();
-    let names: Vec<&str> =
-        networks.as_array().unwrap().iter().map(|one| one["Name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["bridge", "host", "none"]);
-    let bridge = server.get("/networks/b1b1").await.json();
-    assert_eq!(bridge["IPAM"]["Config"], json!([{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}]));
-    assert_eq!(bridge["Containers"][CONTAINER]["IPv4Address"], "172.17.0.2/16");
-    assert_eq!(server.get("/volumes").await.json(), json!({"Volumes": [], "Warnings": null}));
-}
-
-#[tokio::test]
 async fn an_update_changes_only_what_is_given() {
     let server = Server::start(Node::default());
     let body = json!({"Memory": 9_000_000, "PidsLimit": -1, "CpuShares": 0, "RestartPolicy": {"Name": ""}});

@@ -10,6 +10,9 @@
 //! registry:
 //!   enabled: true
 //!   listen: 127.0.0.1:5000
+//! network:
+//!   pools:
+//!     - {base: 10.128.0.0/9, size: 24}
 //! ```
 //!
 //! A name that is no setting is refused: a slip must not leave a default in force unseen.
@@ -37,6 +40,26 @@ pub(crate) struct Config {
     pub(crate) certificates: Vec<PathBuf>,
     /// The daemon's own registry.
     pub(crate) registry: crate::registry::Options,
+    /// Networks that say nothing themselves.
+    pub(crate) network: Network,
+}
+
+/// What networks get that do not ask for it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Network {
+    /// Where subnets are cut from; of a family of addresses that is not named, the daemon's own choice.
+    pools: Vec<NetworkPool>,
+}
+
+/// A space for subnets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkPool {
+    /// All of it.
+    base: model::Subnet,
+    /// The bits of the prefix of each subnet.
+    size: u8,
 }
 
 impl Default for Config {
@@ -45,6 +68,7 @@ impl Default for Config {
             registries: BTreeMap::new(),
             certificates: CERTIFICATES.map(PathBuf::from).to_vec(),
             registry: crate::registry::Options::default(),
+            network: Network::default(),
         }
     }
 }
@@ -96,7 +120,22 @@ impl Config {
                 check_mirror(name, mirror)?;
             }
         }
+        for NetworkPool { base, size } in &config.network.pools {
+            let most = model::subnet::width(base.base()) - 2;
+            if *size < base.prefix() || *size > most {
+                return Err(format!(
+                    "network.pools: subnets of /{size} cannot be cut from {base}: give a size from {} to {most}",
+                    base.prefix()
+                ));
+            }
+        }
         Ok(config)
+    }
+
+    /// Where networks get their subnets from.
+    pub(crate) fn network_spaces(&self) -> Vec<plan::address::Space> {
+        let space = |pool: &NetworkPool| plan::address::Space { base: pool.base, part: pool.size };
+        self.network.pools.iter().map(space).collect()
     }
 
     /// How registries are reached, as the client for them wants it.
@@ -159,6 +198,8 @@ mod tests {
             ("registries:\n  a.b: {insecur: true}", "insecur"),
             ("registries:\n  https://a.b: {insecure: true}", "https://a.b"),
             ("registries: [", "line"),
+            ("network: {pools: [{base: 10.0.0.0, size: 24}]}", "invalid CIDR address: 10.0.0.0"),
+            ("network: {pools: [{base: 10.0.0.0/16, size: 8}]}", "from 16 to 30"),
         ] {
             let error = Config::parse(text).map(|_| ()).err().unwrap_or_default();
             assert!(error.contains(told), "{text}: {error}");

@@ -215,6 +215,7 @@ async fn serve_on(options: Options) -> Result<(), String> {
         proxies: (proxies.http, proxies.https, proxies.no),
         userns: options.userns,
         registries: registries(&file),
+        network_spaces: file.network_spaces(),
     };
     let engine = tokio::task::block_in_place(|| Engine::open(config)).map_err(|error| error.message)?;
     tracing::info!(daemon = %engine.daemon_id(), hosts = options.hosts.join(" "), "ready");

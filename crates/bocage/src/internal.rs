@@ -23,7 +23,7 @@ pub(crate) fn edge(arguments: &[OsString]) -> ExitCode {
     }
     // What the daemon's terminal or session does is none of its business.
     let _ = rustix::process::setsid();
-    match net::edge::serve(Path::new(directory)) {
+    match traffic::serve(Path::new(directory), base::Clock::system()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("edge: {}", Chain(&error))),
     }

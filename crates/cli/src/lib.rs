@@ -7,6 +7,7 @@
 //! - [`table`]: every command and flag as data; help is made of it
 //! - `start`: which daemon is meant, and starting one where none runs
 //! - `commands`: what each does; `commands::spec` turns the flags of `run` into a request
+//! - `bucket`: objects in buckets, for backups
 //! - `names`, `logins`: what a name says of its registry, and who the user is there
 //! - `format`: templates, tables, figures in words
 //! - `printer`: the only place that prints
@@ -15,6 +16,7 @@
 //! `/bocage/v1`.
 
 mod blocking;
+mod bucket;
 mod client;
 mod commands;
 mod failure;
@@ -29,7 +31,8 @@ mod table;
 mod terminal;
 
 use commands::{
-    bootstrap, container, demo, disk, files, image, index, list, node, registry, remote, run, show, stats,
+    bootstrap, container, demo, disk, files, image, index, list, network, node, registry, remote, run, show,
+    stats, volume,
 };
 use failure::{Failure, REFUSED};
 use std::ffi::OsString;
@@ -289,9 +292,11 @@ async fn execute(
         "manifest inspect" => remote::manifest(client, parsed).await,
         "login" => registry::login(client, parsed).await,
         "commit" => image::commit(client, parsed).await,
-        "container prune" | "image prune" | "volume prune" | "system prune" => {
+        "container prune" | "image prune" | "network prune" | "volume prune" | "system prune" => {
             disk::prune(client, parsed, entry.name).await
         }
+        name if name.starts_with("volume ") => volume::command(client, parsed, name).await,
+        name if name.starts_with("network ") => network::command(client, parsed, name).await,
         "system df" => disk::usage(client, parsed).await,
         "info" => node::info(client, parsed).await,
         "version" => node::version(client, parsed).await,

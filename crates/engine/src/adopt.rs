@@ -53,15 +53,22 @@ pub(crate) fn adopt(shared: &Arc<Shared>) -> Result<(), Error> {
     for record in records {
         adopted.push(look(shared, record, booted));
     }
-    if let Ok(bridge) = &shared.bridge {
-        let live: Vec<&Endpoint> = adopted
-            .iter()
-            .filter_map(|(record, live)| live.as_ref().and(record.observed.network.as_ref()))
-            .collect();
-        if let Err(error) = bridge.adopt(&live) {
-            tracing::error!(%error, "the default bridge holds leftovers");
-        }
+    let live: Vec<(&model::ContainerIntent, i32, &[Endpoint])> = adopted
+        .iter()
+        .filter(|(_, live)| live.is_some())
+        .filter_map(|(record, _)| {
+            Some((&record.intent, record.observed.pid()?, record.observed.endpoints.as_slice()))
+        })
+        .collect();
+    if let Err(error) = shared.networks.adopt(&live) {
+        tracing::error!(%error, "the networks hold leftovers");
     }
+    shared.networks.keep_table();
+    for (record, live) in &adopted {
+        let names: Vec<&str> = crate::volumes::names(&record.intent.spec).collect();
+        shared.volumes.adopt(record.intent.id, &names, live.is_some());
+    }
+    shared.volumes.settle();
     for (record, _) in &adopted {
         // A name that stands twice in the table would be an error of ours; the older container keeps it.
         if let Err(error) = shared.registry.claim(&record.intent.name, record.intent.id) {
@@ -117,7 +124,9 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
             _ => Phase::Running { pid },
         };
         observed.started = status.started_at;
-        observed.network = start::read_endpoint(shared, record.intent.id).or(observed.network.take());
+        if let Some(endpoints) = start::read_endpoints(shared, record.intent.id) {
+            observed.endpoints = endpoints;
+        }
         found = Some(find(shim, status.exit));
     }
     let mut live = None;
@@ -186,8 +195,8 @@ fn find(shim: Shim, exit: Option<runtime::shim::wire::Exit>) -> Found {
 /// Deals with an end that nobody saw.
 fn ended(shared: &Shared, record: &mut Record, exit: Exit, at: Option<base::Time>) {
     let Record { intent, observed } = record;
-    let endpoint = observed.network.take();
-    start::clean_up_now(shared, intent, endpoint.as_ref());
+    let endpoints = std::mem::take(&mut observed.endpoints);
+    start::clean_up_now(shared, intent, &endpoints);
     observed.finished = at.unwrap_or_else(|| shared.clock.now());
     let after = life::after_exit(
         intent.spec.restart,

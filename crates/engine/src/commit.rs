@@ -76,13 +76,13 @@ fn changed(shared: &Arc<Shared>, snapshot: &Snapshot, name: String) -> platform:
 
 /// Keeps the processes of a container still, if they run and that is wished. What is still when the daemon dies is let go on by
 /// the next one, as it is not recorded as paused.
-struct Still {
+pub(crate) struct Still {
     shared: Arc<Shared>,
     of: Option<Snapshot>,
 }
 
 impl Still {
-    async fn new(shared: &Arc<Shared>, snapshot: &Snapshot, wished: bool) -> Result<Still, Error> {
+    pub(crate) async fn new(shared: &Arc<Shared>, snapshot: &Snapshot, wished: bool) -> Result<Still, Error> {
         let runs = matches!(snapshot.observed.phase, Phase::Running { .. });
         let of = (wished && runs).then(|| snapshot.clone());
         if let Some(of) = &of {
@@ -91,14 +91,19 @@ impl Still {
         Ok(Still { shared: Arc::clone(shared), of })
     }
 
-    async fn end(self) {
+    /// Whether it stands still because of this.
+    pub(crate) fn is_held(&self) -> bool {
+        self.of.is_some()
+    }
+
+    pub(crate) async fn end(self) {
         let Some(of) = self.of else { return };
         let now = self.shared.registry.find(&of.intent.id.to_string()).map(|(_, handle)| handle.snapshot());
         // Somebody may have paused it in the meantime, or it may have ended.
         if now.is_ok_and(|now| matches!(now.observed.phase, Phase::Running { .. }))
             && let Err(error) = self.shared.freeze(&of.intent, false).await
         {
-            tracing::error!(container = %of.intent.id, %error, "it does not go on after it was committed");
+            tracing::error!(container = %of.intent.id, %error, "it does not go on after it was read");
         }
     }
 }
@@ -140,7 +145,8 @@ fn config(shared: &Shared, snapshot: &Snapshot, wished: ImageSettings) -> Result
 fn of_container(spec: &ContainerSpec, config: ImageConfig) -> ImageConfig {
     let mut volumes = config.volumes;
     for mount in &spec.mounts {
-        if matches!(mount.source, MountSource::Volume { .. }) {
+        // One that has a name is the user's choice and not the image's.
+        if matches!(&mount.source, MountSource::Volume(volume) if volume.anonymous) {
             volumes.insert(mount.target.clone(), Empty {});
         }
     }

@@ -5,13 +5,14 @@
 
 use crate::paths::ContainerFiles;
 use model::container::{MountSource, NetworkMode, Resources, Seccomp, Sharing};
-use model::{ContainerIntent, ContainerSpec};
+use model::{ContainerIntent, ContainerSpec, ImageId};
 use platform::Error;
 use runtime::cgroup::resources::{self as cgroup, Cpu, Memory, Swap};
 use runtime::setup::{
     Attached, Capabilities, Cgroup, Device, Hooks, Log, MapIds, Mount, MountKind, Namespace, Namespaces,
     Options, Process, Root, Setup, Stdio, TimeNamespace, UserNamespace, Watch,
 };
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Bytes of `/dev/shm` where nobody said otherwise.
@@ -73,6 +74,8 @@ pub(crate) struct Found<'a> {
     pub(crate) etc: Vec<(&'static str, PathBuf)>,
     /// Where each volume that the spec names lies, by its name.
     pub(crate) volumes: &'a dyn Fn(&str) -> PathBuf,
+    /// The layers of each image that the spec mounts, the top one first.
+    pub(crate) images: &'a BTreeMap<ImageId, Vec<PathBuf>>,
     /// Clients that wait for its output.
     pub(crate) clients: Vec<Attached>,
 }
@@ -231,9 +234,7 @@ fn mounts(spec: &ContainerSpec, found: &Found<'_>) -> Result<Vec<Mount>, Error> 
         mounts.retain(|earlier| earlier.target != target || target == Path::new("/proc"));
         mounts.push(wanted_mount(mount, found)?);
     }
-    for mount in
-        mounts.iter_mut().filter(|mount| found.shifted && matches!(mount.kind, MountKind::Bind { .. }))
-    {
+    for mount in mounts.iter_mut().filter(|mount| found.shifted && mount.kind.is_of_host()) {
         // Files of the container and of its volumes carry the numbers of the inside.
         mount.options.map_ids = Some(MapIds { recursive: true, is_optional: true, ..MapIds::default() });
     }
@@ -270,7 +271,12 @@ fn tmpfs<'a>(
 
 fn wanted_mount(mount: &model::container::Mount, found: &Found<'_>) -> Result<Mount, Error> {
     let target = PathBuf::from(&mount.target);
-    let read_only: &[&str] = if mount.read_only { &["ro", "rro"] } else { &[] };
+    let top_only = matches!(mount.source, MountSource::Bind { read_only_top: true, .. });
+    let read_only: &[&str] = match mount.read_only {
+        true if top_only => &["ro"],
+        true => &["ro", "rro"],
+        false => &[],
+    };
     let bound = |kind: MountKind, words: &[&str]| Mount {
         target: target.clone(),
         kind,
@@ -287,7 +293,19 @@ fn wanted_mount(mount: &model::container::Mount, found: &Found<'_>) -> Result<Mo
             let propagation = Some(propagation.as_str()).filter(|word| !word.is_empty());
             bound(kind, propagation.as_slice())
         }
-        MountSource::Volume { name, .. } => bound(bind((found.volumes)(name)), &[]),
+        MountSource::Volume(volume) => {
+            let source = (found.volumes)(&volume.name);
+            if volume.subpath.is_empty() {
+                bound(bind(source), &[])
+            } else {
+                bound(MountKind::Beneath { source, path: PathBuf::from(&volume.subpath) }, &[])
+            }
+        }
+        MountSource::Image { name, id, subpath } => {
+            let lower = id.and_then(|id| found.images.get(&id)).cloned();
+            let lower = lower.ok_or_else(|| Error::not_found(format!("No such image: {name}")))?;
+            bound(MountKind::Layers { lower, path: PathBuf::from(subpath) }, &["ro"])
+        }
         MountSource::Tmpfs { size_bytes, mode, options } => {
             let given: Vec<&str> = if options.is_empty() {
                 QUIET.to_vec()

@@ -1,15 +1,14 @@
 //! Making a container: everything that can be known to be wrong is refused here, before anything is made.
 
 use crate::registry::{Handle, no_such};
-use crate::volumes::Volumes;
-use crate::{Shared, compose, container, machine, signal};
+use crate::tables::Record;
+use crate::{Shared, compose, container, machine, signal, volumes};
 use model::container::{MountSource, NetworkMode, Resources, RestartPolicy, Sharing};
 use model::{ContainerId, ContainerIntent, ContainerSpec, Desired, Observed};
 use plan::merge::{self, Defaults};
 use platform::{Created, Error, NewContainer};
 use runtime::setup::{SettingOf, setting_of};
 use std::sync::Arc;
-use store::Durability;
 
 /// The least memory that a container can be limited to, in bytes.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;
@@ -24,7 +23,8 @@ pub(crate) async fn create(shared: &Arc<Shared>, new: NewContainer) -> Result<Cr
     merge::complete(&mut spec, &defaults);
     check(shared, &mut spec)?;
     let warnings = checked_resources(shared, &spec.resources)?;
-    Volumes::name_all(&mut spec, &defaults.volumes);
+    let leases = volumes::find_images(shared, &mut spec).await?;
+    volumes::name_all(&mut spec, &defaults.volumes);
     let id = ContainerId::from_bytes(base::random::bytes());
     let name = claim(shared, name, id)?;
     let created = shared.clock.now();
@@ -39,19 +39,24 @@ pub(crate) async fn create(shared: &Arc<Shared>, new: NewContainer) -> Result<Cr
     let handle: Handle = container::spawn(shared, intent.clone(), observed, None, None);
     shared.registry.insert(id, handle);
     // From here on the container itself keeps its image.
-    drop(lease);
+    drop((lease, leases));
     shared.tell_container("create", &intent, &[]);
     Ok(Created { id, warnings })
 }
 
-/// Makes what the container needs on disk, and then, last, its entry in the table.
+/// Makes what the container needs on disk, and then, last, its entry in the table and those of its volumes.
 async fn prepare(shared: &Arc<Shared>, intent: &ContainerIntent, observed: &Observed) -> Result<(), Error> {
-    let files = shared.roots.container(intent.id);
-    for directory in [files.upper(), files.work(), files.log()] {
-        std::fs::create_dir_all(&directory)
-            .map_err(|error| Error::failed(format!("make {}: {error}", directory.display())))?;
-    }
-    shared.tables.put_container(intent, observed, Durability::Synced).await
+    let shared = Arc::clone(shared);
+    let record = Record { intent: intent.clone(), observed: observed.clone() };
+    crate::doors::blocking(move || {
+        let files = shared.roots.container(record.intent.id);
+        for directory in [files.upper(), files.work(), files.log()] {
+            std::fs::create_dir_all(&directory)
+                .map_err(|error| Error::failed(format!("make {}: {error}", directory.display())))?;
+        }
+        volumes::make(&shared, &record)
+    })
+    .await
 }
 
 async fn image(shared: &Arc<Shared>, name: &str) -> Result<(model::ImageId, Defaults, images::Lease), Error> {
@@ -109,9 +114,11 @@ fn check(shared: &Shared, spec: &mut ContainerSpec) -> Result<(), Error> {
     if spec.auto_remove && spec.restart != RestartPolicy::No {
         return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
     }
+    volumes::inherit(shared, spec)?;
     for mount in &spec.mounts {
         check_mount(mount)?;
     }
+    crate::networks::resolve(shared, spec)?;
     let by_id = |name: &mut String| -> Result<(), Error> {
         let (id, _) = shared.registry.find(name).map_err(|_| no_such(name))?;
         *name = id.to_string();
@@ -166,9 +173,10 @@ fn check_mount(mount: &model::container::Mount) -> Result<(), Error> {
         return Err(Error::invalid("invalid specification: destination can't be '/'"));
     }
     match &mount.source {
-        MountSource::Volume { name, .. } if !name.is_empty() => Err(Error::not_supported(format!(
-            "named volumes are not supported yet: give the path of a directory of this host in place of \"{name}\""
-        ))),
+        MountSource::Volume(volume) => ::volumes::check_subpath(&volume.name, &volume.subpath)
+            .map_err(|error| volumes::volume_error(&error)),
+        MountSource::Image { name, subpath, .. } => ::volumes::check_subpath(name, subpath)
+            .map_err(|_| Error::invalid(format!("the subpath {subpath:?} of image {name} leaves the image"))),
         MountSource::Bind { path, create: false, .. } if !std::path::Path::new(path).exists() => {
             Err(Error::invalid(format!(
                 "invalid mount config for type \"bind\": bind source path does not exist: {path}"

@@ -26,6 +26,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use volumes::Visit;
 
 /// How long the end of a process may take to be heard of.
 const END_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -141,7 +142,7 @@ pub(crate) async fn copy_in(
         }
         let owner = options.own_by_user.then(|| view.owner(&snapshot.intent.spec.user)).transpose();
         let owner = owner.map_err(|error| Error::invalid(error.to_string()))?;
-        let manner = FilesManner { beneath, keep_kinds: options.keep_kinds, owner };
+        let manner = FilesManner { beneath, keep_kinds: options.keep_kinds, owner, top: false };
         let mut source = Bridge { source: archive, runtime };
         images::put(&mut source, view.root(), manner).map_err(|error| crate::doors::image_error(&error))?;
         drop(view);
@@ -190,7 +191,8 @@ fn writable_view(shared: &Shared, snapshot: &Snapshot) -> Result<Option<View>, E
     let (lower, files) = (lower(shared, snapshot)?, shared.roots.container(snapshot.intent.id));
     let (upper, work) = (files.upper(), files.work());
     let layers = Layers { lower: &lower, upper: Some((&upper, &work)) };
-    View::of_layers(layers, &binds(shared, &snapshot.intent.spec))
+    let (binds, _mounted) = binds(shared, &snapshot.intent.spec)?;
+    View::of_layers(layers, &binds)
         .map(Some)
         .map_err(|error| failed("put the container's layers together", error))
 }
@@ -221,19 +223,26 @@ fn with_writable(shared: &Shared, snapshot: &Snapshot) -> Result<Vec<PathBuf>, E
     Ok(layers)
 }
 
-/// What would be mounted in a container that rests.
-fn binds(shared: &Shared, spec: &ContainerSpec) -> Vec<Bind> {
-    let bind = |mount: &model::container::Mount| {
-        let source = match &mount.source {
-            MountSource::Bind { path, .. } => PathBuf::from(path),
-            MountSource::Volume { name, .. } => shared.volumes.path(name),
-            _ => return None,
+/// What would be mounted in a container that rests, and what keeps its volumes mounted until it is.
+fn binds<'s>(shared: &'s Shared, spec: &ContainerSpec) -> Result<(Vec<Bind>, Vec<Visit<'s>>), Error> {
+    let (mut binds, mut visits) = (Vec::new(), Vec::new());
+    for mount in &spec.mounts {
+        let (source, part) = match &mount.source {
+            MountSource::Bind { path, .. } => (PathBuf::from(path), PathBuf::new()),
+            MountSource::Volume(volume) => {
+                let visit = shared.volumes.visit(&volume.name);
+                let visit = visit.map_err(|error| crate::volumes::volume_error(&error))?;
+                let source = visit.path().to_owned();
+                visits.push(visit);
+                (source, PathBuf::from(&volume.subpath))
+            }
+            MountSource::Tmpfs { .. } | MountSource::Image { .. } => continue,
         };
-        Some(Bind { source, target: PathBuf::from(&mount.target), read_only: mount.read_only })
-    };
-    let mut binds: Vec<Bind> = spec.mounts.iter().filter_map(bind).collect();
+        let target = PathBuf::from(&mount.target);
+        binds.push(Bind { source, part, target, read_only: mount.read_only });
+    }
     binds.sort_by_key(|bind| bind.target.components().count());
-    binds
+    Ok((binds, visits))
 }
 
 /// Something in a container, by the open directory that it is in.
@@ -293,7 +302,7 @@ fn view(shared: &Shared, snapshot: &Snapshot) -> Result<Option<(View, Owners)>, 
         return Ok(view_of(process)?.map(|view| (view, owners)));
     }
     let layers = with_writable(shared, snapshot)?;
-    let binds = binds(shared, &snapshot.intent.spec);
+    let (binds, _mounted) = binds(shared, &snapshot.intent.spec)?;
     let view = View::of_layers(Layers { lower: &layers, upper: None }, &binds)
         .map_err(|error| failed("put the container's layers together", error))?;
     Ok(Some((view, Owners::default())))

@@ -12,7 +12,7 @@
 //! - `start`: the steps from an intent to a process; `compose`: what the runtime is told, as a pure function
 //! - `adopt`: what a new daemon finds, and what it makes of it
 //! - `shim`: asking a shim, and hearing of the end of its process
-//! - `network`, `edge`, `volumes`, `copyup`: what a container has beside its process
+//! - `networks`, `edge`, `volumes`: what a container has beside its process
 //! - `exec`, `logs`, `top`, `stats`, `view`, `files`: what can be asked of one
 //! - `commit`: an image of one; `usage`: what takes room
 //!
@@ -22,7 +22,6 @@ mod adopt;
 mod commit;
 mod compose;
 mod container;
-mod copyup;
 mod create;
 mod doors;
 mod edge;
@@ -31,7 +30,7 @@ mod exec;
 mod files;
 mod logs;
 mod machine;
-mod network;
+mod networks;
 mod paths;
 mod registry;
 mod shim;
@@ -73,6 +72,8 @@ pub struct Config {
     pub userns: model::container::Userns,
     /// How registries are reached.
     pub registries: images::registry::Settings,
+    /// Where networks get subnets from that ask for none; of a family that is not among them, from the usual spaces.
+    pub network_spaces: Vec<plan::address::Space>,
 }
 
 /// What the parts of an engine share.
@@ -88,7 +89,7 @@ pub(crate) struct Shared {
     events: events::Events,
     execs: exec::Execs,
     samples: stats::Samples,
-    volumes: volumes::Volumes,
+    volumes: ::volumes::Volumes,
     images: Arc<images::Images>,
     registries: images::registry::Registries,
     users: users::Users,
@@ -97,8 +98,7 @@ pub(crate) struct Shared {
     host: runtime::Host,
     /// The daemon's part of each container's control group path.
     cgroup_parent: String,
-    /// The default bridge, or why there is none; containers without it still work then.
-    bridge: Result<network::Bridge, Error>,
+    networks: networks::Networks,
     stop: Notify,
 }
 
@@ -120,7 +120,7 @@ impl Engine {
     /// # Errors
     /// What keeps a node from working at all: its table, its images, or the shim program.
     pub fn open(config: Config) -> Result<Engine, Error> {
-        let Config { roots, clock, shim, version, proxies, userns, registries } = config;
+        let Config { roots, clock, shim, version, proxies, userns, registries, network_spaces } = config;
         let failed = |what: &str, why: String| Error::failed(format!("{what}: {why}"));
         make_skeleton(&roots.skeleton())
             .map_err(|error| failed(&format!("make {}", roots.skeleton().display()), error.to_string()))?;
@@ -133,11 +133,13 @@ impl Engine {
         let store = Arc::new(store);
         let images = images::Images::open(&roots.images(), Arc::clone(&store), clock)
             .map_err(|error| failed("open the images", Chain(&error).to_string()))?;
+        let volumes = ::volumes::Volumes::open(&roots.volumes(), Arc::clone(&store), clock)
+            .map_err(|error| failed("open the volumes", Chain(&error).to_string()))?;
         let tables = tables::Tables::new(store);
         let mut identity = tables.identity(clock.now())?;
-        let bridge = open_bridge(&tables, &mut identity, &roots);
-        if let Err(error) = &bridge {
-            tracing::error!(%error, "containers on the default bridge cannot be started");
+        let networks = networks::Networks::open(&tables, &mut identity, &network_spaces, roots.edge())?;
+        if let Some(warning) = networks.warning() {
+            tracing::error!(warning, "containers on networks cannot be started");
         }
         let program = runtime::ShimProgram::new(shim)
             .map_err(|error| failed("make the shim program ready", Chain(&error).to_string()))?;
@@ -145,7 +147,7 @@ impl Engine {
             .map_err(|error| failed("look at the machine", Chain(&error).to_string()))?;
         let cgroup_parent = format!("bocage-{}", identity.daemon);
         let shared = Arc::new(Shared {
-            volumes: volumes::Volumes::new(roots.volumes()),
+            volumes,
             roots,
             clock,
             version,
@@ -163,7 +165,7 @@ impl Engine {
             timings: timings::Timings::default(),
             host,
             cgroup_parent,
-            bridge,
+            networks,
             stop: Notify::new(),
         });
         adopt::adopt(&shared)?;
@@ -188,14 +190,13 @@ impl Engine {
 
     /// Ends what serves nobody any more. Containers go on.
     pub fn close(&self) {
-        if let Ok(bridge) = &self.shared.bridge {
-            bridge.edge().end_if_idle();
-        }
-        // Nothing runs and nothing is kept in the kernel for nothing: bridge and table go with the last container.
+        let Ok(plane) = self.shared.networks.plane() else { return };
+        plane.edge.end_if_idle();
+        // Nothing runs and nothing is kept in the kernel for nothing: bridges and table go with the last container.
         let live = self.shared.registry.all().iter().any(|snapshot| snapshot.observed.pid().is_some());
-        if !live && let Ok(bridge) = &self.shared.bridge {
-            if let Err(error) = bridge.network().destroy() {
-                tracing::warn!(error = %Chain(&error), "part of the default bridge is left");
+        if !live {
+            if let Err(error) = plane.dataplane.destroy() {
+                tracing::warn!(error = %Chain(&error), "part of the networks is left");
             }
             let parent = self.shared.host.group(std::path::Path::new(&self.shared.cgroup_parent));
             if let Err(error) = parent.remove() {
@@ -203,20 +204,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Makes the default bridge; its subnet is chosen once and kept.
-fn open_bridge(
-    tables: &tables::Tables,
-    identity: &mut tables::Identity,
-    roots: &Roots,
-) -> Result<network::Bridge, Error> {
-    let subnet = network::choose_subnet(identity.subnet)?;
-    if identity.subnet.is_none() {
-        identity.subnet = Some((subnet.base, subnet.prefix));
-        tables.put_identity(identity)?;
-    }
-    network::Bridge::open(identity.daemon.to_string(), subnet, roots.edge())
 }
 
 /// What the lowest layer of every container holds: mount points, and nothing to read.
@@ -266,13 +253,6 @@ impl Shared {
         Ok(pids.into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect())
     }
 
-    /// Removes the volumes that a container owns.
-    async fn remove_volumes(&self, intent: &ContainerIntent) -> Result<(), Error> {
-        let volumes = self.volumes.clone();
-        let names: Vec<String> = volumes::Volumes::of(&intent.spec).map(str::to_owned).collect();
-        doors::blocking(move || names.iter().try_for_each(|name| volumes.remove(name))).await
-    }
-
     /// Removes everything else on disk that was made for a container, and what is remembered of it.
     async fn remove_files(&self, intent: &ContainerIntent) -> Result<(), Error> {
         self.samples.forget(intent.id);
@@ -303,7 +283,7 @@ impl Shared {
     /// Removes the images that were removed under a container that has gone now.
     fn collect_images(&self) {
         let used: BTreeSet<ImageId> =
-            self.registry.all().iter().map(|snapshot| snapshot.intent.image).collect();
+            self.registry.all().iter().flat_map(|snapshot| volumes::images(&snapshot.intent)).collect();
         if let Err(error) = self.images.collect(&|id| used.contains(id)) {
             tracing::warn!(error = %Chain(&error), "images that nobody needs are left");
         }
@@ -313,6 +293,22 @@ impl Shared {
     fn collect_images_soon(self: &Arc<Shared>) {
         let shared = Arc::clone(self);
         tokio::task::spawn_blocking(move || shared.collect_images());
+    }
+
+    /// Tells everybody what happened to a network, and to which container on it.
+    fn tell_network(
+        &self,
+        action: &str,
+        spec: &model::NetworkSpec,
+        id: model::NetworkId,
+        container: Option<model::ContainerId>,
+    ) {
+        let mut attributes = BTreeMap::from([
+            ("name".to_owned(), spec.name.clone()),
+            ("type".to_owned(), spec.driver.to_string()),
+        ]);
+        attributes.extend(container.map(|container| ("container".to_owned(), container.to_string())));
+        self.events.tell(self.clock.now(), EventKind::Network, action, &id.to_string(), attributes);
     }
 
     /// Tells everybody what happened to a container.

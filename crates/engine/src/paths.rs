@@ -36,7 +36,7 @@ impl Roots {
         self.data.join("skeleton")
     }
 
-    /// All anonymous volumes.
+    /// All volumes.
     pub(crate) fn volumes(&self) -> PathBuf {
         self.data.join("volumes")
     }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! shared namespaces -> files of /etc -> volumes -> network -> setup -> shim
-//!      (look up)         (write)         (fill)    (connect)  (pure)  (spawn)
+//!      (look up)         (write)        (mount)    (connect)  (pure)  (spawn)
 //! ```
 //!
 //! What a step makes is unmade by [`clean_up`] alone, which tolerates that it was never made: it serves a failed start, the
 //! end of the process, and the leftovers that a new daemon finds.
 
 use crate::compose::{self, Found, SharedWith};
+use crate::networks::Claims;
 use crate::paths::ContainerFiles;
 use crate::shim::{Shim, Watched};
 use crate::{Shared, users};
@@ -22,6 +23,7 @@ use runtime::setup::{Attached, Namespace, UserNamespace};
 use runtime::shim::wire::FailureKind;
 use runtime::timings::Stopwatch;
 use std::fs;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ const NOT_STARTED: i32 = 128;
 pub(crate) struct Started {
     pub(crate) pid: i32,
     pub(crate) at: Time,
-    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) watched: Watched,
 }
 
@@ -65,23 +67,23 @@ pub(crate) async fn start(
 ) -> Result<Started, Failure> {
     let (shared, intent) = (Arc::clone(shared), intent.clone());
     let job = tokio::task::spawn_blocking(move || {
-        let mut endpoint = None;
-        match make(&shared, &intent, &clients, &mut endpoint) {
+        let mut endpoints = Vec::new();
+        match make(&shared, &intent, &clients, &mut endpoints) {
             Ok(process) => {
                 let shim = Shim::new(shared.roots.shim(intent.id));
-                if shared.bridge.as_ref().is_ok_and(|bridge| bridge.network().runs_low()) {
+                if shared.networks.plane().is_ok_and(|plane| plane.dataplane.runs_low()) {
                     make_one_ready(&shared);
                 }
                 let (pid, at) = (pid_number(process.pid), process.started_at);
                 Ok(Started {
                     pid,
                     at,
-                    endpoint,
+                    endpoints,
                     watched: Watched::started(shim, process.shim, process.ending),
                 })
             }
             Err(failure) => {
-                clean_up_now(&shared, &intent, endpoint.as_ref());
+                clean_up_now(&shared, &intent, &endpoints);
                 Err(failure)
             }
         }
@@ -96,8 +98,8 @@ pub(crate) async fn start(
 fn make_one_ready(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::task::spawn_blocking(move || {
-        if let Ok(bridge) = shared.bridge.as_ref() {
-            let _ = bridge.network().refill();
+        if let Ok(plane) = shared.networks.plane() {
+            let _ = plane.dataplane.refill();
         }
     });
 }
@@ -106,17 +108,18 @@ fn make_one_ready(shared: &Arc<Shared>) {
 pub(crate) async fn clean_up(
     shared: &Arc<Shared>,
     intent: &ContainerIntent,
-    endpoint: Option<Endpoint>,
+    endpoints: Vec<Endpoint>,
     is_tidy: bool,
 ) {
-    if is_tidy && endpoint.is_none() {
+    if is_tidy && endpoints.is_empty() && !shared.volumes.is_mounted_for(intent.id) {
+        crate::volumes::tell_unmounted(shared, intent);
         shared.users.give_back(intent.id);
         make_one_ready(shared);
         return;
     }
     let (shared, intent) = (Arc::clone(shared), intent.clone());
     let cleaned = tokio::task::spawn_blocking(move || {
-        clean_up_now(&shared, &intent, endpoint.as_ref());
+        clean_up_now(&shared, &intent, &endpoints);
         make_one_ready(&shared);
     });
     if let Err(error) = cleaned.await {
@@ -125,11 +128,11 @@ pub(crate) async fn clean_up(
 }
 
 /// The same, on a thread that may block.
-pub(crate) fn clean_up_now(shared: &Shared, intent: &ContainerIntent, endpoint: Option<&Endpoint>) {
-    if let (Ok(bridge), Some(endpoint)) = (shared.bridge.as_ref(), endpoint) {
-        bridge.disconnect(endpoint);
-    }
+pub(crate) fn clean_up_now(shared: &Shared, intent: &ContainerIntent, endpoints: &[Endpoint]) {
+    shared.networks.disconnect(intent.id, endpoints);
     shared.users.give_back(intent.id);
+    shared.volumes.unmount(intent.id);
+    crate::volumes::tell_unmounted(shared, intent);
     // Its shim has removed the group, unless it was killed: then nobody is responsible for what is left in it.
     let group = shared.group(intent);
     if !group.exists() {
@@ -144,7 +147,7 @@ fn make(
     shared: &Shared,
     intent: &ContainerIntent,
     clients: &[Client],
-    endpoint: &mut Option<Endpoint>,
+    endpoints: &mut Vec<Endpoint>,
 ) -> Result<runtime::Started, Failure> {
     let mut stopwatch = Stopwatch::new(shared.clock, compose::is_timed(intent));
     let files = shared.roots.container(intent.id);
@@ -161,7 +164,7 @@ fn make(
     }
     let mut layers =
         shared.images.rootfs(&intent.image).map_err(|error| Error::failed(Chain(&error).to_string()))?;
-    shared.volumes.fill(intent, &layers)?;
+    let (volumes, images) = crate::volumes::shown(shared, intent)?;
     // Beneath all of the image's: what every container is mounted upon need not be made in each writable layer.
     layers.push(shared.roots.skeleton());
     let shared_with = shared_processes(shared, intent)?;
@@ -171,9 +174,9 @@ fn make(
     let shifted = users::is_shifted(&user);
     let rooms = rooms(shared, intent, &mut user)?;
     let (user_room, network_room) = rooms.map(|rooms| (rooms.user, rooms.network)).unzip();
-    let (network, namespace) = connect(shared, intent, endpoint, &user, network_room)?;
+    let (network, namespace) = connect(shared, intent, endpoints, &user, network_room)?;
     stopwatch.mark("network");
-    let etc = etc_files(shared, intent, endpoint.as_ref())?;
+    let etc = etc_files(shared, intent, endpoints)?;
     stopwatch.mark("files of /etc");
     let mut inherited = Vec::new();
     let mut attached = Vec::new();
@@ -195,7 +198,8 @@ fn make(
         shifted,
         shared: shared_with,
         etc,
-        volumes: &|name| shared.volumes.path(name),
+        volumes: &|name| volumes.get(name).cloned().unwrap_or_default(),
+        images: &images,
         clients: attached,
     };
     let setup = compose::setup(intent, found)?;
@@ -207,17 +211,20 @@ fn make(
         timings.extend(started.timings.iter().cloned());
         shared.timings.keep(intent.id, timings);
     }
-    started.map_err(|error| {
-        let exit_code = match kind(&error) {
-            FailureKind::NotFound => NOT_FOUND,
-            FailureKind::NotExecutable => NOT_EXECUTABLE,
-            FailureKind::Other => NOT_STARTED,
-        };
-        let message = format!("unable to start container process: {}", Chain(&error));
-        // What the user named cannot be run: the request is to blame, as Docker has it.
-        let error = if exit_code == NOT_STARTED { Error::failed(message) } else { Error::invalid(message) };
-        Failure { error, exit_code }
-    })
+    started.map_err(|error| not_started(&error))
+}
+
+/// Why a process did not come to run, and the exit code that tells so.
+fn not_started(error: &runtime::Error) -> Failure {
+    let exit_code = match kind(error) {
+        FailureKind::NotFound => NOT_FOUND,
+        FailureKind::NotExecutable => NOT_EXECUTABLE,
+        FailureKind::Other => NOT_STARTED,
+    };
+    let message = format!("unable to start container process: {}", Chain(error));
+    // What the user named cannot be run: the request is to blame, as Docker has it.
+    let error = if exit_code == NOT_STARTED { Error::failed(message) } else { Error::invalid(message) };
+    Failure { error, exit_code }
 }
 
 /// What a start writes into. An earlier run's status must not be taken for this one's.
@@ -293,7 +300,7 @@ fn rooms(
     intent: &ContainerIntent,
     user: &mut UserNamespace,
 ) -> Result<Option<Rooms>, Error> {
-    let (UserNamespace::New { users, groups }, NetworkMode::Bridge) = (&*user, &intent.spec.network) else {
+    let (UserNamespace::New { users, groups }, NetworkMode::Attached) = (&*user, &intent.spec.network) else {
         return Ok(None);
     };
     let rooms = runtime::rooms::make(&shared.host, users, groups)
@@ -306,7 +313,7 @@ fn rooms(
 fn connect(
     shared: &Shared,
     intent: &ContainerIntent,
-    endpoint: &mut Option<Endpoint>,
+    endpoints: &mut Vec<Endpoint>,
     user: &UserNamespace,
     room: Option<OwnedFd>,
 ) -> Result<(Namespace, Option<OwnedFd>), Error> {
@@ -320,39 +327,48 @@ fn connect(
             let pid = running_process(shared, name, "network")?;
             (Namespace::Path(PathBuf::from(format!("/proc/{pid}/ns/net"))), None)
         }
-        NetworkMode::Bridge => {
-            let (place, namespace) = shared.bridge.as_ref().map_err(Error::clone)?.connect(intent, room)?;
-            write_endpoint(shared, intent.id, &place)?;
-            *endpoint = Some(place);
+        NetworkMode::Attached => {
+            let (places, namespace) = shared.networks.connect(intent, &claims(shared, intent), room)?;
+            endpoints.extend(places);
+            write_endpoints(shared, intent.id, endpoints)?;
             let descriptor = namespace.into_fd();
             (Namespace::Descriptor(descriptor.as_raw_fd()), Some(descriptor))
         }
     })
 }
 
+/// The addresses that others asked for on networks where this is possible: all but the default bridge.
+fn claims(shared: &Shared, intent: &ContainerIntent) -> Claims {
+    let own = shared.networks.attachments(intent);
+    if own.iter().all(|attachment| shared.networks.is_default(attachment)) {
+        return Claims::default();
+    }
+    Claims::all(&shared.registry)
+}
+
 /// A namespace without any link, if one is ready. It would belong to the host's user namespace.
 fn ready_namespace(shared: &Shared, user: &UserNamespace) -> Option<OwnedFd> {
-    let bridge = shared.bridge.as_ref().ok().filter(|_| *user == UserNamespace::Host)?;
-    bridge.network().ready_namespace().map(net::Namespace::into_fd)
+    let plane = shared.networks.plane().ok().filter(|_| *user == UserNamespace::Host)?;
+    plane.dataplane.ready_namespace().map(net::Namespace::into_fd)
 }
 
-/// The file beside a shim's status that says what its container has on the network. The table is told of it only after the
+/// The file beside a shim's status that says what its container has on networks. The table is told of it only after the
 /// start, and the daemon may die in between.
-fn endpoint_file(shared: &Shared, id: ContainerId) -> PathBuf {
-    shared.roots.shim(id).join("endpoint.json")
+fn endpoints_file(shared: &Shared, id: ContainerId) -> PathBuf {
+    shared.roots.shim(id).join("endpoints.json")
 }
 
-fn write_endpoint(shared: &Shared, id: ContainerId, endpoint: &Endpoint) -> Result<(), Error> {
-    let path = endpoint_file(shared, id);
-    let written = serde_json::to_vec(endpoint)
+pub(crate) fn write_endpoints(shared: &Shared, id: ContainerId, endpoints: &[Endpoint]) -> Result<(), Error> {
+    let path = endpoints_file(shared, id);
+    let written = serde_json::to_vec(endpoints)
         .map_err(std::io::Error::from)
         .and_then(|bytes| base::file::write_atomically(&path, &bytes, base::file::Durability::Process));
     written.map_err(|error| failed("write", &path, &error))
 }
 
-/// What a container had on the network when it was last started.
-pub(crate) fn read_endpoint(shared: &Shared, id: ContainerId) -> Option<Endpoint> {
-    let bytes = base::file::read_if_there(&endpoint_file(shared, id)).ok()??;
+/// What a container had on networks when it was last started.
+pub(crate) fn read_endpoints(shared: &Shared, id: ContainerId) -> Option<Vec<Endpoint>> {
+    let bytes = base::file::read_if_there(&endpoints_file(shared, id)).ok()??;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -361,7 +377,7 @@ pub(crate) fn read_endpoint(shared: &Shared, id: ContainerId) -> Option<Endpoint
 fn etc_files(
     shared: &Shared,
     intent: &ContainerIntent,
-    endpoint: Option<&Endpoint>,
+    endpoints: &[Endpoint],
 ) -> Result<Vec<(&'static str, PathBuf)>, Error> {
     let spec = &intent.spec;
     if let NetworkMode::Container(name) = &spec.network {
@@ -371,10 +387,8 @@ fn etc_files(
     }
     let own_network = spec.network != NetworkMode::Host;
     let hostname = compose::hostname(intent);
-    let gateway = shared.bridge.as_ref().ok().map(|bridge| bridge.subnet().gateway());
     let hosts = if own_network {
-        let address = endpoint.map(|endpoint| endpoint.address);
-        plan::files::hosts(address, &hostname, &spec.domainname, &spec.extra_hosts, gateway)
+        hosts(shared, intent, endpoints)
     } else {
         host_file("/etc/hosts")
             + &spec
@@ -383,9 +397,7 @@ fn etc_files(
                 .map(|(name, address)| format!("{address}\t{name}\n"))
                 .collect::<String>()
     };
-    let wanted =
-        plan::files::Resolver { servers: &spec.dns, search: &spec.dns_search, options: &spec.dns_options };
-    let resolv = plan::files::resolv_conf(&host_file("/etc/resolv.conf"), wanted, own_network);
+    let resolv = resolv_conf(shared, intent, endpoints);
     let hostname =
         if own_network || !spec.hostname.is_empty() { hostname } else { host_file("/etc/hostname") };
     let files = shared.roots.container(intent.id);
@@ -401,6 +413,50 @@ fn etc_files(
     // What the user mounts over one of them is theirs.
     written.retain(|(name, _)| !spec.mounts.iter().any(|mount| mount.target == format!("/etc/{name}")));
     Ok(written)
+}
+
+/// What stands in the list of hosts of a container with a network of its own.
+fn hosts(shared: &Shared, intent: &ContainerIntent, endpoints: &[Endpoint]) -> String {
+    let addresses: Vec<IpAddr> = endpoints
+        .iter()
+        .flat_map(|place| {
+            let ipv4 = place.ipv4.map(|(address, _)| IpAddr::V4(address));
+            [ipv4, place.ipv6.map(|(address, _)| IpAddr::V6(address))]
+        })
+        .flatten()
+        .collect();
+    let (spec, gateway) = (&intent.spec, shared.networks.default_gateway());
+    plan::files::hosts(&addresses, &compose::hostname(intent), &spec.domainname, &spec.extra_hosts, gateway)
+}
+
+/// What a container's resolver is told: to ask here, where it is on a network with names.
+fn resolv_conf(shared: &Shared, intent: &ContainerIntent, endpoints: &[Endpoint]) -> String {
+    if shared.networks.asks_here(endpoints) {
+        return crate::networks::naming(intent).text;
+    }
+    let spec = &intent.spec;
+    let wanted =
+        plan::files::Resolver { servers: &spec.dns, search: &spec.dns_search, options: &spec.dns_options };
+    let own_network = spec.network != NetworkMode::Host;
+    plan::files::resolv_conf(&host_file("/etc/resolv.conf"), wanted, own_network)
+}
+
+/// Writes a running container's list of hosts, and how it asks for others, anew, after its networks changed.
+pub(crate) fn write_hosts(
+    shared: &Shared,
+    intent: &ContainerIntent,
+    endpoints: &[Endpoint],
+) -> Result<(), Error> {
+    let files = shared.roots.container(intent.id);
+    let texts = [
+        ("hosts", hosts(shared, intent, endpoints)),
+        ("resolv.conf", resolv_conf(shared, intent, endpoints)),
+    ];
+    for (name, text) in texts {
+        let path = files.etc(name);
+        fs::write(&path, text).map_err(|error| failed("write", &path, &error))?;
+    }
+    Ok(())
 }
 
 fn host_file(path: &str) -> String {

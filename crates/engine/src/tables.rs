@@ -1,7 +1,7 @@
 //! What the engine keeps in the node's table.
 
 use base::{Chain, Time};
-use model::{ContainerId, ContainerIntent, DaemonId, Observed};
+use model::{ContainerId, ContainerIntent, DaemonId, NetworkId, NetworkIntent, Observed};
 use platform::Error;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -29,6 +29,7 @@ pub(crate) struct Identity {
 }
 
 const CONTAINERS: Table<ContainerId, Record> = Table::new("containers");
+const NETWORKS: Table<NetworkId, NetworkIntent> = Table::new("networks");
 const IDENTITY: Table<String, Identity> = Table::new("identity");
 /// The one row of `IDENTITY`.
 const SELF: &str = "self";
@@ -84,13 +85,54 @@ impl Tables {
         self.store.write(Durability::Synced, put).map_err(|error: store::Error| failed(&what, &error))
     }
 
-    pub(crate) async fn remove_container(&self, id: ContainerId) -> Result<(), Error> {
-        let what = format!("remove container {} from the table", id.short());
-        self.write(Durability::Synced, what, move |tx| {
+    /// Records a new container with what belongs to it, on a thread that may block.
+    pub(crate) fn put_new(
+        &self,
+        record: &Record,
+        more: impl FnOnce(&mut store::WriteTx<'_>) -> Result<(), store::Error>,
+    ) -> Result<(), Error> {
+        let put = |tx: &mut store::WriteTx<'_>| {
+            more(tx)?;
+            tx.put(&CONTAINERS, &record.intent.id, record)
+        };
+        let what = format!("record container {}", record.intent.id.short());
+        self.store.write(Durability::Synced, put).map_err(|error: store::Error| failed(&what, &error))
+    }
+
+    /// Forgets a container and what goes with it, on a thread that may block.
+    pub(crate) fn remove_container(
+        &self,
+        id: ContainerId,
+        more: impl FnOnce(&mut store::WriteTx<'_>),
+    ) -> Result<(), Error> {
+        let remove = |tx: &mut store::WriteTx<'_>| {
+            more(tx);
             tx.remove(&CONTAINERS, &id);
+            Ok(())
+        };
+        let what = format!("remove container {} from the table", id.short());
+        self.store.write(Durability::Synced, remove).map_err(|error: store::Error| failed(&what, &error))
+    }
+
+    pub(crate) async fn put_network(&self, intent: &NetworkIntent) -> Result<(), Error> {
+        let (intent, what) = (intent.clone(), format!("record the network {}", intent.spec.name));
+        self.write(Durability::Synced, what, move |tx| tx.put(&NETWORKS, &intent.id, &intent)).await
+    }
+
+    pub(crate) async fn remove_network(&self, id: NetworkId) -> Result<(), Error> {
+        let what = format!("remove the network {} from the table", id.short());
+        self.write(Durability::Synced, what, move |tx| {
+            tx.remove(&NETWORKS, &id);
             Ok(())
         })
         .await
+    }
+
+    /// All networks that somebody asked for.
+    pub(crate) fn networks(&self) -> Result<Vec<NetworkIntent>, Error> {
+        let listed =
+            self.store.read(|tx| tx.list(&NETWORKS)).map_err(|error| failed("read networks", &error))?;
+        Ok(listed.into_iter().map(|(_, intent)| intent).collect())
     }
 
     /// All containers, in the order in which they were created.

@@ -2,14 +2,11 @@
 
 use crate::Shared;
 use crate::doors::{blocking, image_error};
-use crate::volumes::Volumes;
-use base::Time;
 use base::disk::{self, Room};
 use images::Forget;
-use platform::{DiskUsage, Error, Measured, VolumeUsage};
-use std::collections::BTreeMap;
+use platform::{DiskUsage, Error, Measured};
 use std::sync::Weak;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How often it is looked whether the disk gets full.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -71,42 +68,17 @@ pub(crate) fn measure(shared: &Shared, of: Measured) -> Result<DiskUsage, Error>
         }
     }
     if of.volumes {
-        usage.volumes = volumes(shared)?;
+        usage.volumes = volumes(shared, true);
     }
     Ok(usage)
 }
 
-/// Removes the volumes that no container has. A volume gets its name before its container does, and its directory after: what is
-/// there and has no container never gets one. Blocks.
-pub(crate) fn prune_volumes(shared: &Shared) -> Result<Vec<VolumeUsage>, Error> {
-    let mut unused = volumes(shared)?;
-    unused.retain(|volume| volume.containers == 0);
-    for volume in &unused {
-        shared.volumes.remove(&volume.name)?;
+/// All volumes; with `sizes` they are walked through. One that is another file system takes no room of this disk. Blocks.
+pub(crate) fn volumes(shared: &Shared, sizes: bool) -> Vec<platform::Volume> {
+    let mut volumes: Vec<platform::Volume> =
+        shared.volumes.list().into_iter().map(crate::volumes::told).collect();
+    for volume in volumes.iter_mut().filter(|volume| sizes && volume.intent.spec.options.is_empty()) {
+        volume.bytes = Some(disk::taken_by(std::path::Path::new(&volume.path)));
     }
-    Ok(unused)
-}
-
-fn volumes(shared: &Shared) -> Result<Vec<VolumeUsage>, Error> {
-    // Before it is looked who uses them: what is made in between is not among these.
-    let there = shared.volumes.all()?;
-    let mut users: BTreeMap<String, u64> = BTreeMap::new();
-    for snapshot in shared.registry.all() {
-        for name in Volumes::of(&snapshot.intent.spec) {
-            *users.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-    let seen = there.into_iter().map(|(name, directory)| {
-        let made = directory.symlink_metadata().and_then(|metadata| metadata.modified());
-        let since = made.ok().and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let seconds = since.and_then(|since| i64::try_from(since.as_secs()).ok());
-        VolumeUsage {
-            path: shared.volumes.path(&name).display().to_string(),
-            created: seconds.map_or(Time::NEVER, Time::from_unix_seconds),
-            bytes: disk::taken_by(&directory),
-            containers: users.get(&name).copied().unwrap_or(0),
-            name,
-        }
-    });
-    Ok(seen.collect())
+    volumes
 }

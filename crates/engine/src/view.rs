@@ -40,6 +40,7 @@ pub(crate) fn container(shared: &Shared, snapshot: &Snapshot, lower: String, siz
             let writable = tree_bytes(&files.upper());
             Sizes { writable, total: writable + crate::doors::image_bytes(shared, &intent.image) }
         }),
+        networks: crate::networks::memberships(shared, intent, &snapshot.observed),
         execs: shared.execs.running_in(intent.id),
         intent: intent.clone(),
         observed: snapshot.observed.clone(),
@@ -52,9 +53,11 @@ fn seen(shared: &Shared, mount: &model::container::Mount) -> MountSeen {
             let propagation = if propagation.is_empty() { "rprivate" } else { propagation };
             ("bind", None, path.clone(), propagation.to_owned())
         }
-        MountSource::Volume { name, .. } => {
-            ("volume", Some(name.clone()), shared.volumes.path(name).display().to_string(), String::new())
+        MountSource::Volume(volume) => {
+            let path = shared.volumes.path(&volume.name).display().to_string();
+            ("volume", Some(volume.name.clone()), path, String::new())
         }
+        MountSource::Image { name, .. } => ("image", None, name.clone(), String::new()),
         MountSource::Tmpfs { .. } => ("tmpfs", None, String::new(), String::new()),
     };
     MountSeen { kind, name, source, target: mount.target.clone(), writable: !mount.read_only, propagation }

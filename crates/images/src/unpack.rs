@@ -59,6 +59,8 @@ pub struct FilesManner {
     pub keep_kinds: bool,
     /// Who owns all of it, user and group; none for what the archive says.
     pub owner: Option<(u32, u32)>,
+    /// The directory looks as the archive says of its own, where it does.
+    pub top: bool,
 }
 
 /// Unpacks the archive into `root`, an empty directory, and reads it to its end. Returns the bytes of its files.
@@ -168,7 +170,7 @@ impl Applier {
         let mut path = inside(&entry.path)?;
         let (mut owned, mut entry) = (None, entry);
         if let Manner::Files(manner) = &self.manner {
-            if path.is_empty() {
+            if path.is_empty() && !manner.top {
                 // The directory itself is there, and stays as it is.
                 return Ok(());
             }

@@ -4,7 +4,7 @@
 //! in by the engine when the intent is created, so that what stands in the table is what runs, whatever happens to the
 //! image's tag later.
 
-use crate::{ContainerId, ImageId, PortBinding, PortKey};
+use crate::{Attachment, ContainerId, ImageId, PortBinding, PortKey, VolumeSpec};
 use base::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,8 +75,9 @@ pub struct ContainerSpec {
     pub domainname: String,
     /// Which network it is on.
     pub network: NetworkMode,
-    /// A hardware address of one's own, where given.
-    pub mac: Option<[u8; 6]>,
+    /// The networks it is on where `network` says that it is on any; none is the default bridge.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
     /// Ports the host answers for.
     pub ports: Vec<PortBinding>,
     /// Ports it says that it listens on, the image's included once merged.
@@ -103,6 +104,15 @@ pub struct ContainerSpec {
     pub userns: Userns,
     /// Files, directories and volumes shown inside.
     pub mounts: Vec<Mount>,
+    /// Paths that want a volume of their own unless something is mounted there; none once created.
+    #[serde(default)]
+    pub volumes: BTreeSet<String>,
+    /// The kind of volumes that are made with it; empty for the local one, which is the only one.
+    #[serde(default)]
+    pub volume_driver: String,
+    /// Containers whose mounts are shown inside too; none once created, when they stand among the mounts.
+    #[serde(default)]
+    pub volumes_from: Vec<VolumesFrom>,
     /// Whether the root file system is read-only.
     pub read_only: bool,
     /// Limits.
@@ -138,9 +148,10 @@ pub struct ContainerSpec {
 /// Which network a container is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
-    /// The node's default bridge.
+    /// The networks that its attachments name.
     #[default]
-    Bridge,
+    #[serde(alias = "Bridge")]
+    Attached,
     /// The host's own.
     Host,
     /// Nothing but a loopback device.
@@ -199,13 +210,20 @@ pub enum MountSource {
         recursive: bool,
         /// `private`, `rprivate`, `slave`, `rslave`, `shared`, `rshared`; empty is `rprivate`.
         propagation: String,
+        /// Whether mounts beneath a read-only one stay as they are.
+        #[serde(default)]
+        read_only_top: bool,
     },
-    /// A volume by name; an empty name makes an anonymous one.
-    Volume {
-        /// Its name.
+    /// A volume.
+    Volume(VolumeMount),
+    /// An image's files, which nobody can write.
+    Image {
+        /// The image as it was named.
         name: String,
-        /// Whether a new volume takes over what the image has at that path.
-        copy: bool,
+        /// Which that is, once created.
+        id: Option<ImageId>,
+        /// The part of it that is shown; empty for all.
+        subpath: String,
     },
     /// Memory.
     Tmpfs {
@@ -216,6 +234,33 @@ pub enum MountSource {
         /// Options of mount(8) besides.
         options: Vec<String>,
     },
+}
+
+/// A volume shown inside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// Its name; empty for one that is made up.
+    pub name: String,
+    /// Whether the name was made up: the volume may then go with its last container.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// Whether an empty volume takes over what the image has at that path.
+    pub copy: bool,
+    /// The directory of the volume that is shown; empty for all of it.
+    #[serde(default)]
+    pub subpath: String,
+    /// What it is made as where there is none of that name.
+    #[serde(default)]
+    pub spec: VolumeSpec,
+}
+
+/// A container whose mounts another one shows too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumesFrom {
+    /// Its name or id.
+    pub container: String,
+    /// Whether they can be written: as in that container where nobody says.
+    pub writable: Option<bool>,
 }
 
 /// A device of the host shown inside.

@@ -99,12 +99,23 @@ hex_id! {
     ExecId, 32
 }
 hex_id! {
+    /// A network: 64 digits.
+    NetworkId, 32
+}
+hex_id! {
     /// A daemon, that is its data root: 8 digits, part of the name of everything it makes in the kernel.
     DaemonId, 4
 }
 
 impl ContainerId {
     /// The first twelve digits, as people are shown them and as the container's host name.
+    pub fn short(&self) -> String {
+        hex(&self.0[..6])
+    }
+}
+
+impl NetworkId {
+    /// The first twelve digits, as people are shown them and as part of the bridge's name.
     pub fn short(&self) -> String {
         hex(&self.0[..6])
     }

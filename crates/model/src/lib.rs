@@ -9,11 +9,19 @@
 pub mod container;
 pub mod digest;
 pub mod id;
+pub mod network;
 pub mod observed;
 pub mod ports;
+pub mod subnet;
+pub mod view;
+pub mod volume;
 
 pub use container::{ContainerIntent, ContainerSpec, Desired, Origin};
 pub use digest::{Digest, ImageId};
-pub use id::{ContainerId, DaemonId, ExecId};
+pub use id::{ContainerId, DaemonId, ExecId, NetworkId};
+pub use network::{Attachment, NetworkIntent, NetworkSpec};
 pub use observed::{Observed, Phase};
 pub use ports::{PortBinding, PortKey, Protocol, PublishedPort};
+pub use subnet::Subnet;
+pub use view::{Member, NetworkKey, NetworkNames, Resolver, View};
+pub use volume::{VolumeIntent, VolumeSpec};

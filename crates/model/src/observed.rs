@@ -1,9 +1,9 @@
 //! What was seen of a container. Written by the engine alone.
 
-use crate::PortKey;
+use crate::{NetworkId, PortKey};
 use base::Time;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the engine last saw of a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,9 @@ pub struct Observed {
     pub attempts: u32,
     /// Why the last start failed; empty otherwise.
     pub error: String,
-    /// Its place on the network while it runs.
-    pub network: Option<Endpoint>,
+    /// Its places on networks while it runs, in the order in which it was connected.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// Where a container is in its life.
@@ -70,12 +71,20 @@ pub struct Exit {
 /// A place on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The container's address.
-    pub address: Ipv4Addr,
-    /// The bits of its subnet's prefix.
-    pub prefix: u8,
-    /// Where it sends what is not on its subnet.
-    pub gateway: Ipv4Addr,
+    /// Which network.
+    pub network: NetworkId,
+    /// The name of the host's end of its link; empty where there is none.
+    pub link: String,
+    /// The name of the link inside.
+    pub inside: String,
+    /// Its address of IPv4, with the bits of its subnet's prefix.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    /// Where it sends what is on none of its subnets.
+    pub gateway4: Option<Ipv4Addr>,
+    /// Its address of IPv6, with the bits of its subnet's prefix.
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// Where it sends what is on none of its subnets.
+    pub gateway6: Option<Ipv6Addr>,
     /// Its hardware address.
     pub mac: [u8; 6],
     /// The ports that the host answers for, as they were chosen.
@@ -103,7 +112,7 @@ impl Observed {
             restarts: 0,
             attempts: 0,
             error: String::new(),
-            network: None,
+            endpoints: Vec::new(),
         }
     }
 

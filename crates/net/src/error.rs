@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// A failed operation on links, tables or the edge process.
+/// A failed operation on links or tables.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A netlink socket could not be had.
@@ -27,6 +27,20 @@ pub enum Error {
     BridgeFull {
         /// Its name.
         bridge: String,
+    },
+    /// A kind of link that this kernel does not have.
+    #[error(
+        "this kernel has no links of the kind {kind}: it was built without it, or its module is not loaded"
+    )]
+    NoKind {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// A link of the host that something was to be connected to is not there.
+    #[error("there is no link {name} on this host")]
+    NoLink {
+        /// Its name.
+        name: String,
     },
     /// An answer of the kernel could not be read.
     #[error("{operation}: the kernel's answer is not understood")]
@@ -58,27 +72,13 @@ pub enum Error {
         #[source]
         source: Errno,
     },
-    /// Something of the edge process's directory failed.
-    #[error("{operation} {}", path.display())]
-    File {
+    /// The sockets of a container's resolver could not be opened.
+    #[error("{operation} for names in a network namespace")]
+    Resolver {
         /// What was done.
         operation: &'static str,
-        /// To which file.
-        path: PathBuf,
         /// Why not.
         #[source]
-        source: io::Error,
-    },
-    /// Another edge process serves the directory.
-    #[error("{} is served by another edge process", path.display())]
-    Served {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The edge process answered something else than it should.
-    #[error("the edge process answered {answer:?}")]
-    EdgeAnswer {
-        /// What it said.
-        answer: String,
+        source: Errno,
     },
 }

@@ -5,7 +5,7 @@
 //! that works inside it from anywhere.
 
 use crate::netlink::Socket;
-use crate::{Error, link};
+use crate::{Error, link, setting};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fs::File;
 use std::io;
@@ -24,6 +24,34 @@ const SETTINGS: [(&str, &str); 3] = [
     ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
     ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
 ];
+
+/// Does something on a thread of its own, which may enter a namespace: it ends there.
+fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).map_err(Error::Namespace)?;
+    thread.join().unwrap_or_else(|_| {
+        Err(Error::Namespace(io::Error::other("the thread inside the namespace panicked")))
+    })
+}
+
+/// Moves the calling thread into a network namespace.
+fn enter(file: &OwnedFd) -> Result<(), Error> {
+    let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+    rustix::thread::move_into_link_name_space(file.as_fd(), kind)
+        .map_err(|errno| Error::Namespace(errno.into()))
+}
+
+/// Does something in a network namespace, on a thread of its own that enters it.
+pub(crate) fn inside<T: Send + 'static>(
+    file: OwnedFd,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    in_thread(move || {
+        enter(&file)?;
+        work()
+    })
+}
 
 /// A network namespace with its loopback link up. It lives as long as the descriptor, or a process in it.
 pub struct Namespace {
@@ -46,35 +74,52 @@ impl Namespace {
     /// Where it cannot be entered, or a setting is refused.
     pub fn adopt(file: OwnedFd) -> Result<Namespace, Error> {
         Namespace::prepare(move || {
-            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-            rustix::thread::move_into_link_name_space(file.as_fd(), kind)
-                .map_err(|errno| Error::Namespace(errno.into()))?;
+            enter(&file)?;
             Ok(file)
         })
     }
 
     /// Sets one up, in a thread that `enter`s it.
     fn prepare(enter: impl FnOnce() -> Result<OwnedFd, Error> + Send + 'static) -> Result<Namespace, Error> {
-        let thread =
-            std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || -> Result<Namespace, Error> {
-                let file = enter()?;
-                let socket = Socket::open_route()?;
-                link::loopback_up(&socket)?;
-                for (path, value) in SETTINGS {
-                    match std::fs::write(path, value) {
-                        // A kernel without IPv6 needs no switch.
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(Error::Setting { path: path.into(), source: error });
-                        }
-                        _ => {}
+        in_thread(move || {
+            let file = enter()?;
+            let socket = Socket::open_route()?;
+            link::loopback_up(&socket)?;
+            for (path, value) in SETTINGS {
+                match std::fs::write(path, value) {
+                    // A kernel without IPv6 needs no switch.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(Error::Setting { path: path.into(), source: error });
                     }
+                    _ => {}
                 }
-                Ok(Namespace { file, socket })
-            });
-        let thread = thread.map_err(Error::Namespace)?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Error::Namespace(io::Error::other("the thread that makes it panicked"))))
+            }
+            Ok(Namespace { file, socket })
+        })
+    }
+
+    /// One that a process lives in, as it is.
+    ///
+    /// # Errors
+    /// Where it cannot be entered.
+    pub fn join(file: OwnedFd) -> Result<Namespace, Error> {
+        let entered = file.try_clone().map_err(Error::Namespace)?;
+        let socket = inside(entered, Socket::open_route)?;
+        Ok(Namespace { file, socket })
+    }
+
+    /// Lets a link inside have addresses of IPv6: those that it is given, and none that it makes up or hears of.
+    ///
+    /// # Errors
+    /// Where it cannot be entered, or a setting is refused.
+    pub(crate) fn allow_ipv6(&self, link: &str) -> Result<(), Error> {
+        let (file, link) = (self.file.try_clone().map_err(Error::Namespace)?, link.to_owned());
+        inside(file, move || {
+            for (name, value) in [("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")] {
+                setting::of_link("ipv6", &link, name, value)?;
+            }
+            Ok(())
+        })
     }
 
     /// A netlink socket inside.

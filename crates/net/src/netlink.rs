@@ -121,6 +121,11 @@ impl Message {
         bytes
     }
 
+    /// Its kind.
+    pub(crate) fn kind(&self) -> u16 {
+        u16::from_ne_bytes([self.bytes[4], self.bytes[5]])
+    }
+
     fn flags(&self) -> u16 {
         u16::from_ne_bytes([self.bytes[6], self.bytes[7]])
     }
@@ -209,7 +214,29 @@ pub(crate) struct Socket {
     sequence: Mutex<u32>,
 }
 
+/// `NFNLGRP_NFTABLES` as the bit that asks for it.
+const NFTABLES_GROUP: u32 = 1 << 6;
+
+/// A socket on which the kernel tells every change of nftables in the caller's namespace.
+pub(crate) fn changes_of_nftables() -> Result<OwnedFd, Error> {
+    let open = || {
+        let protocol = Some(rustix::net::netlink::NETFILTER);
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        // Without the right to more, the usual size holds.
+        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, REQUEST_BYTES_MAX);
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, NFTABLES_GROUP))?;
+        Ok(socket)
+    };
+    open().map_err(Error::Open)
+}
+
 impl Socket {
+    /// The number by which the kernel tells this socket's changes from those of others; it has one once it was used.
+    pub(crate) fn number(&self) -> Result<u32, Error> {
+        let name = rustix::net::getsockname(&self.socket).and_then(SocketAddrNetlink::try_from);
+        Ok(name.map_err(Error::Open)?.pid())
+    }
+
     /// Opens a socket for links, addresses and routes: `NETLINK_ROUTE`, which is protocol number 0.
     pub(crate) fn open_route() -> Result<Socket, Error> {
         Socket::open(None)

@@ -14,4 +14,5 @@ pub mod files;
 pub mod life;
 pub mod merge;
 pub mod names;
+pub mod network;
 pub mod ranges;

@@ -35,6 +35,8 @@ pub struct Container {
     pub args: Vec<String>,
     /// How many of `args` are the entry point.
     pub entrypoint_args: usize,
+    /// The networks it is on, or shall be on, in the order in which it is connected.
+    pub networks: Vec<crate::Membership>,
     /// The mounts as they are made: kind (`bind`, `volume`, `tmpfs`), name, source, target, writable, propagation.
     pub mounts: Vec<MountSeen>,
     /// Host paths of its files, for inspection.

@@ -9,12 +9,16 @@ pub enum Kind {
     Invalid,
     /// Somebody else must be asked first, and does not let this user in (401).
     Unauthorized,
+    /// It is not for a client to ask (403).
+    Forbidden,
     /// What it names is not there (404).
     NotFound,
     /// It does not fit with what is there (409).
     Conflict,
     /// Nothing had to be done (304).
     NotModified,
+    /// What it needs is not there now (503).
+    Unavailable,
     /// It has a meaning that is not built yet (501).
     NotSupported,
     /// The machine or the daemon could not do it (500).
@@ -44,6 +48,11 @@ impl Error {
     /// What it names is not there.
     pub fn not_found(message: impl Into<String>) -> Error {
         Error::new(Kind::NotFound, message)
+    }
+
+    /// It is not for a client to ask.
+    pub fn forbidden(message: impl Into<String>) -> Error {
+        Error::new(Kind::Forbidden, message)
     }
 
     /// It does not fit with what is there.

@@ -1,9 +1,8 @@
 //! The node itself.
 
-use crate::Answer;
+use crate::{Answer, Volume};
 use model::{ContainerId, ImageId};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 /// What a node says of itself. Texts that are unknown are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,23 +55,6 @@ pub struct SystemInfo {
     pub ipv4_forwarding: bool,
 }
 
-/// The default bridge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bridge {
-    /// The network's id: 64 digits, the same for the life of the data root.
-    pub id: String,
-    /// The link's name on the host.
-    pub link: String,
-    /// Its subnet: address and prefix bits.
-    pub subnet: (Ipv4Addr, u8),
-    /// The gateway, which is the host.
-    pub gateway: Ipv4Addr,
-    /// Bytes in a packet.
-    pub mtu: u32,
-    /// When it was made.
-    pub created: base::Time,
-}
-
 /// Of what the room is measured: to walk through much takes long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
@@ -96,22 +78,7 @@ pub struct DiskUsage {
     /// Each container: what it has written, its log, its own files.
     pub containers: BTreeMap<ContainerId, u64>,
     /// Volumes.
-    pub volumes: Vec<VolumeUsage>,
-}
-
-/// A volume and its room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeUsage {
-    /// Its name.
-    pub name: String,
-    /// Where its files are on this host.
-    pub path: String,
-    /// When it was made.
-    pub created: base::Time,
-    /// Bytes on the disk.
-    pub bytes: u64,
-    /// Containers that have it.
-    pub containers: u64,
+    pub volumes: Vec<Volume>,
 }
 
 /// The node itself.
@@ -119,17 +86,11 @@ pub trait System: Send + Sync {
     /// Its description.
     fn info(&self) -> Answer<'_, SystemInfo>;
 
-    /// The default bridge; none where it could not be made, with the reason as the error.
-    fn bridge(&self) -> Answer<'_, Bridge>;
-
     /// What takes room on the disk. What was not measured before is walked through.
     fn disk_usage(&self, of: Measured) -> Answer<'_, DiskUsage>;
 
     /// Removes the beginnings of layers that pulls left which failed.
     fn forget_unfinished(&self) -> Answer<'_, ()>;
-
-    /// Removes the volumes that no container has, and tells which those were.
-    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>>;
 
     /// Ends the daemon once the answer is out; with `containers` they are all stopped before.
     fn stop_daemon(&self, containers: bool) -> Answer<'_, ()>;

@@ -40,6 +40,8 @@ pub struct Layers<'a> {
 pub struct Bind {
     /// Where it is on the host.
     pub source: PathBuf,
+    /// The part of it that is seen, wherever links in it lead; empty for all.
+    pub part: PathBuf,
     /// Where it is seen.
     pub target: PathBuf,
     /// Whether it may not be written there.
@@ -118,8 +120,7 @@ fn mount_all(layers: Layers<'_>, binds: &[Bind]) -> io::Result<OwnedFd> {
     // Opened before the layers cover anything.
     let mut trees = Vec::with_capacity(binds.len());
     for bind in binds {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        match rustix::mount::open_tree(CWD, &bind.source, flags | OpenTreeFlags::AT_RECURSIVE) {
+        match tree_of(bind) {
             Ok(tree) => trees.push((tree, bind)),
             // What is not there any more is not seen.
             Err(Errno::NOENT) => {}
@@ -145,6 +146,19 @@ fn mount_all(layers: Layers<'_>, binds: &[Bind]) -> io::Result<OwnedFd> {
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     Ok(rustix::mount::open_tree(CWD, SPOT, flags | OpenTreeFlags::AT_RECURSIVE)?)
+}
+
+/// What a bind shows, as a detached tree.
+fn tree_of(bind: &Bind) -> Result<OwnedFd, Errno> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    if bind.part.as_os_str().is_empty() {
+        return rustix::mount::open_tree(CWD, &bind.source, flags);
+    }
+    let opened = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(&bind.source, opened, Mode::empty())?;
+    let part = paths::find(directory.as_fd(), &bind.part, OFlags::PATH)?;
+    rustix::mount::open_tree(&part, c"", flags | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
 /// Mounts the layers by one line of options, which holds any number of them as each is named by a descriptor.

@@ -6,7 +6,7 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// `IP6T_SO_ORIGINAL_DST` of linux/netfilter_ipv6/ip6_tables.h.
+/// `IP6T_SO_ORIGINAL_DST` of linux/netfilter_ipv6/ip6_tables.h, and `SO_ORIGINAL_DST` of linux/netfilter_ipv4.h.
 const ORIGINAL_DESTINATION: libc::c_int = 80;
 // Of linux/netlink.h, netlink(7).
 const SOL_NETLINK: libc::c_int = 270;
@@ -27,6 +27,25 @@ pub fn original_destination(socket: impl AsFd) -> Result<SocketAddrV6, Errno> {
         unsafe { libc::getsockopt(descriptor, libc::SOL_IPV6, ORIGINAL_DESTINATION, out, &raw mut length) };
     check(outcome.into())?;
     Ok(SocketAddrV6::new(Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port), 0, 0))
+}
+
+/// The same for a connection of IPv4, be it on a socket of both families.
+///
+/// # Errors
+/// `ENOENT` if the connection is not known to the connection tracking.
+pub fn original_destination4(socket: impl AsFd) -> Result<SocketAddrV4, Errno> {
+    // SAFETY: `sockaddr_in` is plain bytes, for which zeroes are valid.
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    let (descriptor, out) = (socket.as_fd().as_raw_fd(), (&raw mut address).cast());
+    // SAFETY: the kernel writes at most `length` bytes into `address`, which lives across the call.
+    let outcome =
+        unsafe { libc::getsockopt(descriptor, libc::SOL_IP, ORIGINAL_DESTINATION, out, &raw mut length) };
+    check(outcome.into())?;
+    Ok(SocketAddrV4::new(
+        Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)),
+        u16::from_be(address.sin_port),
+    ))
 }
 
 /// Room for one control message with a `struct in6_pktinfo`, rounded up, aligned as control messages must be.

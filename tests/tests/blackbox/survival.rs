@@ -14,7 +14,7 @@ rows! {
         node.start_again();
         assert!(page(&url).is_some(), "with the next");
         assert_eq!(cli.inspect("web", "{{.State.Pid}} {{.State.StartedAt}}"), before);
-        assert!(cli.ok(&["logs", "web"]).matches("GET / ").count() >= 3, "the log went on");
+        until("the log went on", || (cli.ok(&["logs", "web"]).matches("GET / ").count() >= 3).then_some(()));
         assert_eq!(cli.ok(&["exec", "web", "echo", "inside"]), "inside");
         cli.ok(&["stop", "web"]);
         assert_eq!(cli.inspect("web", "{{.State.ExitCode}}"), "0");
@@ -114,6 +114,21 @@ rows! {
         } else {
             blackbox::skip("this machine has no IPv6");
         }
+    }
+
+    fn names_are_answered_again_after_the_edge_process_was_killed(node, cli) needs ["busybox"] {
+        cli.ok(&["network", "create", "front"]);
+        for name in ["web", "asks"] {
+            cli.ok(&["run", "-d", "--name", name, "--network", "front", "busybox", "sleep", "1000"]);
+        }
+        let is_answered = || cli.run(&["exec", "asks", "nslookup", "web.front", "127.0.0.11"]).out.contains("Name:");
+        assert!(is_answered());
+        let pid = edge(&node.exec_root()).expect("one answers");
+        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        until("another one serves", || edge(&node.exec_root()).filter(|other| *other != pid));
+        until("the name is answered again", || is_answered().then_some(()));
+        cli.ok(&["rm", "-f", "web", "asks"]);
+        cli.ok(&["network", "rm", "front"]);
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn daemon_kilobytes(engine: &str, daemon: u32) -> u64 {
 }
 
 /// The parent of a process.
-fn parent(pid: u32) -> Option<u32> {
+pub(super) fn parent(pid: u32) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }

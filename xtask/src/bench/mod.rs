@@ -5,6 +5,7 @@
 //! | `bench start` | create, start, wait and delete through the API; memory; syncs ([`start`]) |
 //! | `bench runtime` | the same and everything around it: bundles, exec, many at a time, a thousand ([`runtime`]) |
 //! | `bench images` | load, save, pull and push of a large image ([`self::images`]) |
+//! | `bench net` | names and published ports ([`net`]) |
 //!
 //! Whatever is compared takes turns, one round each, so that whatever else the machine does falls on all of them alike.
 //!
@@ -17,6 +18,7 @@ mod groups;
 mod images;
 mod line;
 mod memory;
+mod net;
 mod numbers;
 mod podman;
 mod runtime;
@@ -41,7 +43,8 @@ fn check(words: &[&str]) -> Result<()> {
         ["start", rest @ ..] => start::check(rest),
         ["runtime", rest @ ..] => runtime::check(rest),
         ["images", rest @ ..] => images::check(rest),
-        _ => bail!("`bench` takes `start`, `runtime` or `images`"),
+        ["net", rest @ ..] => net::check(rest),
+        _ => bail!("`bench` takes `start`, `runtime`, `images` or `net`"),
     }
 }
 
@@ -51,7 +54,8 @@ pub(crate) fn as_root(words: &[&str]) -> Result<()> {
         ["start", rest @ ..] => start::run(rest),
         ["runtime", rest @ ..] => runtime::run(rest),
         ["images", rest @ ..] => images::run(rest),
-        _ => bail!("`bench` takes `start`, `runtime` or `images`"),
+        ["net", rest @ ..] => net::run(rest),
+        _ => bail!("`bench` takes `start`, `runtime`, `images` or `net`"),
     }
 }
 

@@ -6,10 +6,12 @@
 mod image;
 mod network;
 mod summary;
+mod volume;
 
 pub(crate) use image::{image_inspect, image_summary};
-pub(crate) use network::Networks;
+pub(crate) use network::network_inspect;
 pub(crate) use summary::summary;
+pub(crate) use volume::{ANONYMOUS_LABEL, volume, volume_with_room};
 
 use crate::to_model::{Sent, Shown};
 use crate::wire::container::GraphDriver;
@@ -19,8 +21,8 @@ use model::{Observed, Phase, observed};
 use platform::Container;
 use std::collections::BTreeMap;
 
-/// A container as it is inspected.
-pub(crate) fn inspect(container: &Container, networks: &Networks) -> ContainerInspect {
+/// A container as it is inspected. `version` is the minor number of the client's.
+pub(crate) fn inspect(container: &Container, version: u32) -> ContainerInspect {
     let Container { intent, observed, files, .. } = container;
     let Sent { config, mut host } = Sent::of(&intent.spec.origin);
     let (path, args) = container.args.split_first().map_or(("", &[][..]), |(path, args)| (path, args));
@@ -56,7 +58,7 @@ pub(crate) fn inspect(container: &Container, networks: &Networks) -> ContainerIn
         size_root_fs: container.sizes.map(|sizes| signed(sizes.total)),
         mounts: mounts(container, &Shown::of(&intent.spec.origin), true),
         config: merged(container, config),
-        network_settings: network::settings(container, networks),
+        network_settings: network::settings(container, version),
         host_config: host,
         ..ContainerInspect::default()
     }

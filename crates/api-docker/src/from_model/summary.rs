@@ -1,18 +1,18 @@
 //! The lines of a list.
 
-use super::network::{Networks, host_addresses, networks};
+use super::network::{host_addresses, networks, published};
 use super::{mounts, signed, status};
 use crate::to_model::Shown;
 use crate::wire::container::NetworkSettingsSummary;
 use crate::wire::host_config::HostConfigSummary;
 use crate::wire::{ContainerSummary, PortSummary};
 use base::Time;
-use model::{Phase, Protocol};
+use model::{Phase, PortKey, Protocol};
 use platform::Container;
 use std::time::Duration;
 
 /// A container as a line of a list. `image` is its image's name, or its id where the name means another one by now.
-pub(crate) fn summary(container: &Container, ids: &Networks, image: String, now: Time) -> ContainerSummary {
+pub(crate) fn summary(container: &Container, image: String, now: Time) -> ContainerSummary {
     let intent = &container.intent;
     let shown = Shown::of(&intent.spec.origin);
     ContainerSummary {
@@ -32,7 +32,7 @@ pub(crate) fn summary(container: &Container, ids: &Networks, image: String, now:
             network_mode: shown.network_mode().to_owned(),
             ..HostConfigSummary::default()
         },
-        network_settings: NetworkSettingsSummary { networks: networks(container, ids) },
+        network_settings: NetworkSettingsSummary { networks: networks(container) },
         mounts: mounts(container, &shown, false),
     }
 }
@@ -46,22 +46,25 @@ fn command(args: &[String]) -> String {
 }
 
 fn ports(container: &Container) -> Vec<PortSummary> {
-    let Some(endpoint) = &container.observed.network else { return Vec::new() };
+    if container.observed.endpoints.is_empty() {
+        return Vec::new();
+    }
+    let published = published(container);
     let kind = |protocol: Protocol| protocol.to_string();
-    let exposed = container
+    let is_open = |port: &&PortKey| !published.iter().any(|published| published.inside == **port);
+    let mut ports: Vec<PortSummary> = container
         .intent
         .spec
         .exposed
         .iter()
-        .filter(|port| !endpoint.ports.iter().any(|published| published.inside == **port));
-    let mut ports: Vec<PortSummary> = exposed
+        .filter(is_open)
         .map(|port| PortSummary {
             private_port: port.port,
             kind: kind(port.protocol),
             ..PortSummary::default()
         })
         .collect();
-    for published in &endpoint.ports {
+    for published in &published {
         ports.extend(host_addresses(published).into_iter().map(|address| PortSummary {
             ip: address.to_string(),
             private_port: published.inside.port,

@@ -1,7 +1,7 @@
 //! One container: made, looked at, started, stopped, changed, removed.
 
 use crate::body::Body;
-use crate::from_model::{self, Networks};
+use crate::from_model;
 use crate::server::{Answer, Call, empty, json, json_line, typed};
 use crate::to_model;
 use crate::wire::{
@@ -17,16 +17,37 @@ use serde_json::Value;
 const STOP_SIGNAL_SINCE: u32 = 42;
 
 pub(crate) async fn create(mut call: Call) -> Answer {
-    let request: CreateRequest = call
+    let mut request: CreateRequest = call
         .json()
         .await?
         .ok_or_else(|| Error::invalid("invalid JSON: got EOF while reading request body"))?;
     platform_fits(&call).await?;
+    name_as_the_mode(&call.doors, &mut request).await;
     let (spec, mut warnings) = to_model::container(request, call.version).map_err(not_the_image)?;
     let name = call.query.given("name").map(str::to_owned);
     let created = call.doors.control.create(NewContainer { name, spec }).await.map_err(not_the_image)?;
     warnings.splice(0..0, created.warnings);
     json(StatusCode::CREATED, &CreateAnswer { id: created.id.to_string(), warnings })
+}
+
+/// Calls a network as the mode does where both mean the same by different names: an id, or a part of one.
+async fn name_as_the_mode(doors: &Doors, request: &mut CreateRequest) {
+    let mode = &request.host_config.network_mode;
+    let endpoints = &mut request.networking_config.endpoints_config;
+    if !to_model::is_user_defined(mode) || endpoints.is_empty() || endpoints.contains_key(mode) {
+        return;
+    }
+    // What is not there is refused later, by whoever makes the container.
+    let Ok(meant) = doors.networks.inspect_network(mode).await else { return };
+    for name in endpoints.keys().cloned().collect::<Vec<String>>() {
+        let other = doors.networks.inspect_network(&name).await;
+        if other.is_ok_and(|other| other.intent.id == meant.intent.id)
+            && let Some(settings) = endpoints.remove(&name)
+        {
+            endpoints.insert(mode.clone(), settings);
+            return;
+        }
+    }
 }
 
 /// Clients take a 404 from here for a missing image, and pull it: what else is missing is a conflict.
@@ -64,14 +85,9 @@ pub(crate) fn go_architecture(machine: &str) -> &str {
     }
 }
 
-/// The networks by id; a bridge that could not be made has none.
-pub(crate) async fn known_networks(doors: &Doors) -> Networks {
-    Networks::of(doors.system.bridge().await.ok().as_ref())
-}
-
 pub(crate) async fn inspect(call: Call) -> Answer {
     let container = call.doors.control.inspect(&call.parameter, call.query.flag("size")).await?;
-    json(StatusCode::OK, &from_model::inspect(&container, &known_networks(&call.doors).await))
+    json(StatusCode::OK, &from_model::inspect(&container, call.version))
 }
 
 pub(crate) async fn top(call: Call) -> Answer {

@@ -1,17 +1,18 @@
 //! What takes room on the disk, and how it is freed.
 
-use super::container::known_networks;
 use super::image::deleted;
 use super::list::Names;
 use crate::filters::Filters;
 use crate::from_model::{self, signed};
 use crate::server::{Answer, Call, json};
 use crate::wire::image::ImagesPruned;
-use crate::wire::network::{NetworksPruned, VolumeInspect, VolumeRoom, VolumesPruned};
 use crate::wire::system::{CachesPruned, DiskAnswer};
+use crate::wire::volume::VolumesPruned;
 use hyper::StatusCode;
-use platform::{DiskUsage, Error, Image, Kind, Measured, Selection, VolumeUsage};
-use std::collections::BTreeMap;
+use platform::{DiskUsage, Error, Image, Kind, Measured, Selection};
+
+/// The first version in which a prune leaves alone what has a name.
+const ANONYMOUS_ONLY_SINCE: u32 = 42;
 
 const TYPES: [&str; 4] = ["container", "image", "volume", "build-cache"];
 
@@ -38,12 +39,12 @@ pub(crate) async fn usage(call: Call) -> Answer {
         }
     }
     if of.containers {
-        let (networks, now) = (known_networks(&call.doors).await, call.clock.now());
+        let now = call.clock.now();
         let mut names = Names::default();
         // They are measured already, with more than the files that they wrote.
         for container in call.doors.control.list(Selection { all: true, sizes: false }).await? {
             let name = names.shown(&call.doors, &container).await;
-            let mut line = from_model::summary(&container, &networks, name, now);
+            let mut line = from_model::summary(&container, name, now);
             let own = containers.get(&container.intent.id).copied().unwrap_or(0);
             let image = images.iter().find(|image| image.id == container.intent.image);
             line.size_rw = signed(own);
@@ -52,22 +53,9 @@ pub(crate) async fn usage(call: Call) -> Answer {
         }
     }
     if of.volumes {
-        answer.volumes = volumes.iter().map(volume).collect();
+        answer.volumes = volumes.iter().map(from_model::volume_with_room).collect();
     }
     json(StatusCode::OK, &answer)
-}
-
-fn volume(volume: &VolumeUsage) -> VolumeInspect {
-    VolumeInspect {
-        created_at: volume.created.to_string(),
-        driver: "local".to_owned(),
-        labels: Some(BTreeMap::from([("com.docker.volume.anonymous".to_owned(), String::new())])),
-        mountpoint: volume.path.clone(),
-        name: volume.name.clone(),
-        options: None,
-        scope: "local".to_owned(),
-        usage_data: Some(VolumeRoom { ref_count: signed(volume.containers), size: signed(volume.bytes) }),
-    }
 }
 
 /// Removes images that no container is made from: those without a tag, or all. Beginnings of layers have neither label nor time: they
@@ -113,25 +101,30 @@ fn names(image: &Image) -> Vec<String> {
     }
 }
 
-/// Removes the volumes that no container has.
+/// Removes the volumes that no container has: those without a name of their own, or all.
 pub(crate) async fn prune_volumes(call: Call) -> Answer {
     let filters = Filters::parse(call.query.text("filters"), &["all", "label", "label!"])?;
-    filters.flag("all")?;
+    // Older clients know of no other than all.
+    let all = filters.flag("all")?.unwrap_or(call.version < ANONYMOUS_ONLY_SINCE);
     let mut answer = VolumesPruned::default();
-    // Volumes have no labels: whoever wants one finds none.
-    if filters.labels(&BTreeMap::new()) {
-        for volume in call.doors.system.prune_volumes().await? {
-            answer.space_reclaimed += volume.bytes;
-            answer.volumes_deleted.get_or_insert_default().push(volume.name);
+    for volume in call.doors.volumes.list(true).await? {
+        let labels = from_model::volume(&volume).labels.unwrap_or_default();
+        if !volume.containers.is_empty() || !(all || volume.intent.spec.anonymous) || !filters.labels(&labels)
+        {
+            continue;
+        }
+        match call.doors.volumes.remove(&volume.intent.name).await {
+            Ok(()) => {
+                answer.space_reclaimed += volume.bytes.unwrap_or(0);
+                answer.volumes_deleted.get_or_insert_default().push(volume.intent.name);
+            }
+            // Somebody was faster, or made a container with it.
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => {}
+            Err(error) => return Err(error),
         }
     }
+    call.doors.volumes.pruned(answer.space_reclaimed);
     json(StatusCode::OK, &answer)
-}
-
-/// The networks that there are belong to the node and stay.
-pub(crate) async fn prune_networks(call: Call) -> Answer {
-    Filters::parse(call.query.text("filters"), &["label", "label!", "until"])?;
-    json(StatusCode::OK, &NetworksPruned::default())
 }
 
 /// Nothing is built, and so nothing is cached.

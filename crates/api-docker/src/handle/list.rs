@@ -1,6 +1,5 @@
 //! Many containers: listed by filters, or removed when nothing of them runs.
 
-use super::container::known_networks;
 use super::pattern::Pattern;
 use crate::filters::Filters;
 use crate::from_model::{self, status};
@@ -44,7 +43,6 @@ pub(crate) async fn list(call: Call) -> Answer {
         || filters.has("since");
     let selection = Selection { all, sizes: call.query.flag("size") };
     let containers = call.doors.control.list(selection).await?;
-    let networks = known_networks(&call.doors).await;
     let now = call.clock.now();
     let mut images = Names::default();
     let mut lines = Vec::new();
@@ -56,7 +54,7 @@ pub(crate) async fn list(call: Call) -> Answer {
             continue;
         }
         let image = images.shown(&call.doors, container).await;
-        lines.push(from_model::summary(container, &networks, image, now));
+        lines.push(from_model::summary(container, image, now));
     }
     if filters.has("network") {
         lines.retain(|line| {
@@ -165,7 +163,7 @@ impl Wanted {
             observed.started.is_set() && matches!(observed.phase, Phase::Exited(exit) if exit.code == *code)
         };
         let published = |key: &PortKey| {
-            let place = observed.network.iter().flat_map(|endpoint| &endpoint.ports);
+            let place = observed.endpoints.iter().flat_map(|endpoint| &endpoint.ports);
             place.into_iter().any(|port| port.host_port == key.port && port.inside.protocol == key.protocol)
         };
         let mounted = |value: &str| {

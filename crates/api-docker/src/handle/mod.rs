@@ -15,3 +15,4 @@ pub(crate) mod progress;
 pub(crate) mod registry;
 pub(crate) mod stats;
 pub(crate) mod system;
+pub(crate) mod volume;

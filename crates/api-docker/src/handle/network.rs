@@ -1,122 +1,128 @@
-//! The three networks that there are, and the list of volumes.
+//! Networks: made, looked at, joined, left, removed.
 
+use super::pattern::Pattern;
 use crate::filters::Filters;
-use crate::from_model::Networks;
-use crate::handle::container::known_networks;
-use crate::handle::pattern::Pattern;
-use crate::server::{Answer, Call, json};
-use crate::wire::NetworkInspect;
-use crate::wire::network::{EndpointResource, Ipam, IpamConfig, VolumeList};
-use base::Time;
+use crate::from_model::network_inspect;
+use crate::server::{Answer, Call, empty, json};
+use crate::to_model;
+use crate::wire::network::{
+    NetworkConnectRequest, NetworkCreateAnswer, NetworkCreateRequest, NetworkDisconnectRequest,
+    NetworksPruned,
+};
 use hyper::StatusCode;
-use model::container::NetworkMode;
-use platform::{Doors, Error, Selection};
-use std::collections::BTreeMap;
+use platform::{Error, Kind, Network};
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
+const SCOPES: [&str; 3] = ["local", "global", "swarm"];
+/// Since this version a list does not tell who is on a network.
+const LISTED_WITHOUT_CONTAINERS_SINCE: u32 = 28;
+
+/// The body of a request that makes no sense without one.
+async fn body<T: serde::de::DeserializeOwned>(call: &mut Call) -> Result<T, Error> {
+    let missing = || Error::invalid("invalid JSON: got EOF while reading request body");
+    call.json().await?.ok_or_else(missing)
+}
+
+pub(crate) async fn create(mut call: Call) -> Answer {
+    let request: NetworkCreateRequest = body(&mut call).await?;
+    let spec = to_model::network(request)?;
+    let created = call.doors.networks.create_network(spec).await?;
+    let answer = NetworkCreateAnswer { id: created.id.to_string(), warning: created.warnings.join("\n") };
+    json(StatusCode::CREATED, &answer)
+}
 
 pub(crate) async fn list(call: Call) -> Answer {
     let filters = Filters::parse(call.query.text("filters"), &FILTERS)?;
     let names: Vec<Pattern> =
         filters.values("name").iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>()?;
     let dangling = filters.flag("dangling")?;
-    let mut networks = all(&call.doors).await?;
-    networks.retain(|network| {
-        (names.is_empty() || names.iter().any(|pattern| pattern.fits(&network.name)))
-            && filters.any("driver", |value| network.driver == value)
-            && filters.any("id", |value| network.id.contains(value))
+    for (name, known) in [("scope", &SCOPES[..]), ("type", &["builtin", "custom"])] {
+        if let Some(value) = filters.values(name).iter().find(|value| !known.contains(&value.as_str())) {
+            return Err(Error::invalid(format!("invalid filter '{name}={value}'")));
+        }
+    }
+    let fits = |network: &Network| {
+        let spec = &network.intent.spec;
+        let id = network.intent.id.to_string();
+        let kind = if network.is_predefined { "builtin" } else { "custom" };
+        let is_dangling = !network.is_predefined && !network.is_wanted;
+        (names.is_empty() || names.iter().any(|pattern| pattern.fits(&spec.name)))
+            && filters.any("driver", |value| spec.driver.to_string() == value)
+            && filters.any("id", |value| id.contains(value))
             && filters.any("scope", |value| value == "local")
-            && filters.any("type", |value| value == "builtin")
-            && filters.labels(&network.labels)
-            // The built-in networks are always in use.
-            && dangling != Some(true)
+            && filters.any("type", |value| value == kind)
+            && filters.labels(&spec.labels)
+            && dangling.is_none_or(|wanted| wanted == is_dangling)
+    };
+    let networks = call.doors.networks.list_networks().await?;
+    let lines = networks.iter().filter(|network| fits(network)).map(|network| {
+        let mut line = network_inspect(network);
+        if call.version >= LISTED_WITHOUT_CONTAINERS_SINCE {
+            line.containers.clear();
+        }
+        line
     });
-    json(StatusCode::OK, &networks)
+    json(StatusCode::OK, &lines.collect::<Vec<_>>())
 }
 
 pub(crate) async fn inspect(call: Call) -> Answer {
     let name = call.parameter.as_str();
-    let scope = call.query.text("scope");
-    let networks = all(&call.doors).await?;
-    let missing = || Error::not_found(format!("network {name} not found"));
-    if !matches!(scope, "" | "local") {
-        return Err(missing());
+    if !matches!(call.query.text("scope"), "" | "local") {
+        return Err(Error::not_found(format!("network {name} not found")));
     }
-    let exact = networks.iter().find(|network| network.name == name || network.id == name);
-    let found = match exact {
-        Some(network) => network,
-        None => {
-            let mut fitting =
-                networks.iter().filter(|network| !name.is_empty() && network.id.starts_with(name));
-            let first = fitting.next().ok_or_else(missing)?;
-            if fitting.next().is_some() {
-                return Err(Error::invalid(format!("network {name} is ambiguous: it fits more than one id")));
-            }
-            first
-        }
-    };
-    json(StatusCode::OK, found)
+    json(StatusCode::OK, &network_inspect(&call.doors.networks.inspect_network(name).await?))
 }
 
-/// The bridge, the host's network and the one that is none, each with the containers on it that run.
-async fn all(doors: &Doors) -> Result<Vec<NetworkInspect>, Error> {
-    let bridge = doors.system.bridge().await.ok();
-    let ids: Networks = known_networks(doors).await;
-    let created = bridge.as_ref().map_or(Time::NEVER, |bridge| bridge.created);
-    let mut networks = Vec::new();
-    for (name, driver, id) in
-        [("bridge", "bridge", ids.bridge), ("host", "host", ids.host), ("none", "null", ids.none)]
-    {
-        if name == "bridge" && bridge.is_none() {
+pub(crate) async fn remove(call: Call) -> Answer {
+    call.doors.networks.remove_network(&call.parameter).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+pub(crate) async fn connect(mut call: Call) -> Answer {
+    let request: NetworkConnectRequest = body(&mut call).await?;
+    let attachment = to_model::attachment(&call.parameter, &request.endpoint_config, call.version)
+        .map_err(|errors| Error::invalid(format!("invalid endpoint settings:\n{errors}")))?;
+    call.doors.networks.connect(&request.container, attachment).await?;
+    Ok(empty(StatusCode::OK))
+}
+
+pub(crate) async fn disconnect(mut call: Call) -> Answer {
+    let request: NetworkDisconnectRequest = body(&mut call).await?;
+    call.doors.networks.disconnect(&call.parameter, &request.container, request.force).await?;
+    Ok(empty(StatusCode::OK))
+}
+
+/// Removes the networks that no container wants.
+pub(crate) async fn prune(call: Call) -> Answer {
+    let filters = Filters::parse(call.query.text("filters"), &["label", "label!", "until"])?;
+    let until = filters.until(call.clock.now())?;
+    let mut answer = NetworksPruned::default();
+    for network in call.doors.networks.list_networks().await? {
+        let intent = &network.intent;
+        let stays = network.is_predefined
+            || network.is_wanted
+            || until.is_some_and(|until| intent.created > until)
+            || !filters.labels(&intent.spec.labels);
+        if stays {
             continue;
         }
-        networks.push(NetworkInspect {
-            name: name.to_owned(),
-            id,
-            created: created.to_string(),
-            scope: "local".to_owned(),
-            driver: driver.to_owned(),
-            enable_ipv4: true,
-            ipam: Ipam { driver: "default".to_owned(), ..Ipam::default() },
-            ..NetworkInspect::default()
-        });
-    }
-    if let (Some(bridge), Some(network)) = (&bridge, networks.first_mut()) {
-        let (base, prefix) = bridge.subnet;
-        network.ipam.config = Some(vec![IpamConfig {
-            subnet: format!("{base}/{prefix}"),
-            gateway: bridge.gateway.to_string(),
-        }]);
-        network.options = BTreeMap::from([
-            ("com.docker.network.bridge.default_bridge".to_owned(), "true".to_owned()),
-            ("com.docker.network.bridge.enable_icc".to_owned(), "true".to_owned()),
-            ("com.docker.network.bridge.enable_ip_masquerade".to_owned(), "true".to_owned()),
-            ("com.docker.network.bridge.host_binding_ipv4".to_owned(), "0.0.0.0".to_owned()),
-            ("com.docker.network.bridge.name".to_owned(), bridge.link.clone()),
-            ("com.docker.network.driver.mtu".to_owned(), bridge.mtu.to_string()),
-        ]);
-    }
-    for container in doors.control.list(Selection::default()).await? {
-        let name = match container.intent.spec.network {
-            NetworkMode::Bridge => "bridge",
-            NetworkMode::Host => "host",
-            NetworkMode::None => "none",
-            NetworkMode::Container(_) => continue,
-        };
-        let Some(network) = networks.iter_mut().find(|network| network.name == name) else { continue };
-        let mut resource =
-            EndpointResource { name: container.intent.name.clone(), ..EndpointResource::default() };
-        if let Some(endpoint) = &container.observed.network {
-            resource.mac_address = endpoint.mac.map(|byte| format!("{byte:02x}")).join(":");
-            resource.ipv4_address = format!("{}/{}", endpoint.address, endpoint.prefix);
+        match call.doors.networks.remove_network(&intent.id.to_string()).await {
+            Ok(()) => answer.networks_deleted.get_or_insert_default().push(intent.spec.name.clone()),
+            // Somebody was faster, or put a container on it.
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict | Kind::Forbidden) => {
+                tracing::warn!(network = intent.spec.name, error = %error.message, "a network was not pruned");
+            }
+            Err(error) => return Err(error),
         }
-        network.containers.insert(container.intent.id.to_string(), resource);
     }
-    Ok(networks)
+    json(StatusCode::OK, &answer)
 }
 
-/// There are no volumes with names; anonymous ones belong to their containers and are not listed.
-pub(crate) async fn volumes(call: Call) -> Answer {
-    Filters::parse(call.query.text("filters"), &["dangling", "driver", "label", "name"])?;
-    json(StatusCode::OK, &VolumeList::default())
+/// What a network has in the kernel, and why.
+pub(crate) async fn rules(call: Call) -> Answer {
+    let rules = call.doors.networks.network_rules(&call.parameter).await?;
+    let lines = rules
+        .into_iter()
+        .map(|rule| serde_json::json!({ "place": rule.place, "rule": rule.text, "why": rule.reason }));
+    json(StatusCode::OK, &lines.collect::<Vec<_>>())
 }

@@ -87,7 +87,7 @@ fn described(info: SystemInfo) -> Info {
         driver_status: vec![("Backing Filesystem".to_owned(), info.backing_filesystem)],
         plugins: Plugins {
             volume: words(&["local"]),
-            network: words(&["bridge", "host", "null"]),
+            network: words(&["bridge", "host", "ipvlan", "macvlan", "null"]),
             authorization: None,
             log: words(&["json-file", "local"]),
         },

@@ -5,8 +5,8 @@ use super::{Field, done, ignored, refused, refused_unless};
 const NO_BLKIO: &str = "disk traffic is not limited yet";
 const NO_REALTIME: &str = "real-time scheduling is not given out";
 const WINDOWS: &str = "it has a meaning on Windows only";
-const ONE_NETWORK: &str = "there are only the networks bridge, host and none, without settings of their own";
-const OUTPUT: &str = "an answer of the API, which clients send back unread";
+pub(super) const OUTPUT: &str = "an answer of the API, which clients send back unread";
+pub(super) const NO_LINK_LOCAL: &str = "give addresses of the network's own subnets";
 
 pub(super) const CREATE_BODY: &[Field] = &[
     done("Hostname"),
@@ -92,8 +92,8 @@ pub(super) const CREATE_BODY: &[Field] = &[
     done("HostConfig.RestartPolicy.Name"),
     done("HostConfig.RestartPolicy.MaximumRetryCount"),
     done("HostConfig.AutoRemove"),
-    refused_unless("HostConfig.VolumeDriver", &[r#""local""#], "there is only the local kind of volume"),
-    refused("HostConfig.VolumesFrom", "mount the same directories with -v"),
+    done("HostConfig.VolumeDriver"),
+    done("HostConfig.VolumesFrom"),
     done("HostConfig.Mounts"),
     done("HostConfig.Mounts.[].Target"),
     done("HostConfig.Mounts.[].Source"),
@@ -104,29 +104,21 @@ pub(super) const CREATE_BODY: &[Field] = &[
     done("HostConfig.Mounts.[].BindOptions.Propagation"),
     done("HostConfig.Mounts.[].BindOptions.NonRecursive"),
     done("HostConfig.Mounts.[].BindOptions.CreateMountpoint"),
-    refused(
-        "HostConfig.Mounts.[].BindOptions.ReadOnlyNonRecursive",
-        "mounts beneath a read-only one are as it is",
-    ),
-    refused(
-        "HostConfig.Mounts.[].BindOptions.ReadOnlyForceRecursive",
-        "mounts beneath a read-only one are as it is",
-    ),
+    done("HostConfig.Mounts.[].BindOptions.ReadOnlyNonRecursive"),
+    done("HostConfig.Mounts.[].BindOptions.ReadOnlyForceRecursive"),
     done("HostConfig.Mounts.[].VolumeOptions"),
     done("HostConfig.Mounts.[].VolumeOptions.NoCopy"),
-    refused("HostConfig.Mounts.[].VolumeOptions.Labels", "volumes have no labels yet"),
+    done("HostConfig.Mounts.[].VolumeOptions.Labels"),
     done("HostConfig.Mounts.[].VolumeOptions.DriverConfig"),
     refused_unless(
         "HostConfig.Mounts.[].VolumeOptions.DriverConfig.Name",
         &[r#""local""#],
         "there is only the local kind of volume",
     ),
-    refused(
-        "HostConfig.Mounts.[].VolumeOptions.DriverConfig.Options",
-        "there is only the local kind of volume",
-    ),
-    refused("HostConfig.Mounts.[].VolumeOptions.Subpath", "only whole volumes are mounted yet"),
-    refused("HostConfig.Mounts.[].ImageOptions", "images are not mounted yet"),
+    done("HostConfig.Mounts.[].VolumeOptions.DriverConfig.Options"),
+    done("HostConfig.Mounts.[].VolumeOptions.Subpath"),
+    done("HostConfig.Mounts.[].ImageOptions"),
+    done("HostConfig.Mounts.[].ImageOptions.Subpath"),
     done("HostConfig.Mounts.[].TmpfsOptions"),
     done("HostConfig.Mounts.[].TmpfsOptions.SizeBytes"),
     done("HostConfig.Mounts.[].TmpfsOptions.Mode"),
@@ -143,7 +135,7 @@ pub(super) const CREATE_BODY: &[Field] = &[
     done("HostConfig.GroupAdd"),
     done("HostConfig.IpcMode"),
     refused("HostConfig.Cgroup", "containers do not share control groups"),
-    refused("HostConfig.Links", "there are no links between containers"),
+    done("HostConfig.Links"),
     done("HostConfig.OomScoreAdj"),
     done("HostConfig.PidMode"),
     done("HostConfig.Privileged"),
@@ -166,12 +158,15 @@ pub(super) const CREATE_BODY: &[Field] = &[
     done("HostConfig.ReadonlyPaths"),
     done("NetworkingConfig"),
     done("NetworkingConfig.EndpointsConfig"),
-    refused("NetworkingConfig.EndpointsConfig.*.IPAMConfig", ONE_NETWORK),
-    refused("NetworkingConfig.EndpointsConfig.*.Links", "there are no links between containers"),
+    done("NetworkingConfig.EndpointsConfig.*.IPAMConfig"),
+    done("NetworkingConfig.EndpointsConfig.*.IPAMConfig.IPv4Address"),
+    done("NetworkingConfig.EndpointsConfig.*.IPAMConfig.IPv6Address"),
+    refused("NetworkingConfig.EndpointsConfig.*.IPAMConfig.LinkLocalIPs", NO_LINK_LOCAL),
+    done("NetworkingConfig.EndpointsConfig.*.Links"),
     done("NetworkingConfig.EndpointsConfig.*.MacAddress"),
-    refused("NetworkingConfig.EndpointsConfig.*.Aliases", ONE_NETWORK),
-    refused("NetworkingConfig.EndpointsConfig.*.DriverOpts", ONE_NETWORK),
-    refused("NetworkingConfig.EndpointsConfig.*.GwPriority", ONE_NETWORK),
+    done("NetworkingConfig.EndpointsConfig.*.Aliases"),
+    done("NetworkingConfig.EndpointsConfig.*.DriverOpts"),
+    done("NetworkingConfig.EndpointsConfig.*.GwPriority"),
     ignored("NetworkingConfig.EndpointsConfig.*.NetworkID", OUTPUT),
     ignored("NetworkingConfig.EndpointsConfig.*.EndpointID", OUTPUT),
     ignored("NetworkingConfig.EndpointsConfig.*.Gateway", OUTPUT),

@@ -1,47 +1,9 @@
-//! Networks and volumes, and everything of which nothing is built yet.
+//! Everything of which nothing is built yet.
 
-use super::{Operation, done, ignored, not_yet, operation};
-use crate::handle::{disk, network};
+use super::{Operation, not_yet};
 
-const NO_NETWORKS: &str = "there are only the networks bridge, host and none";
-const NO_VOLUMES: &str =
-    "volumes by name do not exist yet; mount a directory with -v /path/here:/path/inside";
 const NO_PLUGINS: &str = "there are no plugins";
 const NO_SWARM: &str = "this node is part of no cluster";
-
-pub(super) const NETWORKS: &[Operation] = &[
-    operation("NetworkList", "GET", "/networks", |call| Box::pin(network::list(call)), &[done("filters")]),
-    operation(
-        "NetworkInspect",
-        "GET",
-        "/networks/{id}",
-        |call| Box::pin(network::inspect(call)),
-        &[ignored("verbose", "it adds services of a cluster, of which there is none"), done("scope")],
-    ),
-    not_yet("NetworkCreate", "POST", "/networks/create", NO_NETWORKS),
-    not_yet("NetworkDelete", "DELETE", "/networks/{id}", NO_NETWORKS),
-    not_yet("NetworkConnect", "POST", "/networks/{id}/connect", NO_NETWORKS),
-    not_yet("NetworkDisconnect", "POST", "/networks/{id}/disconnect", NO_NETWORKS),
-    operation(
-        "NetworkPrune",
-        "POST",
-        "/networks/prune",
-        |call| Box::pin(disk::prune_networks(call)),
-        &[done("filters")],
-    ),
-    operation("VolumeList", "GET", "/volumes", |call| Box::pin(network::volumes(call)), &[done("filters")]),
-    not_yet("VolumeCreate", "POST", "/volumes/create", NO_VOLUMES),
-    not_yet("VolumeInspect", "GET", "/volumes/{name}", NO_VOLUMES),
-    not_yet("VolumeUpdate", "PUT", "/volumes/{name}", NO_VOLUMES),
-    not_yet("VolumeDelete", "DELETE", "/volumes/{name}", NO_VOLUMES),
-    operation(
-        "VolumePrune",
-        "POST",
-        "/volumes/prune",
-        |call| Box::pin(disk::prune_volumes(call)),
-        &[done("filters")],
-    ),
-];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     not_yet("PluginList", "GET", "/plugins", NO_PLUGINS),

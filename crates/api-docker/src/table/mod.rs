@@ -10,8 +10,10 @@ mod container;
 mod create;
 mod image;
 mod later;
+mod network;
 mod ours;
 mod system;
+mod volume;
 
 use crate::server::{Call, Outcome};
 
@@ -107,13 +109,15 @@ pub(crate) const fn not_yet(
 }
 
 /// All operations, by topic, in the order of the documentation.
-pub(crate) const TOPICS: [(&str, &[Operation]); 6] = [
+pub(crate) const TOPICS: [(&str, &[Operation]); 8] = [
     ("System", system::OPERATIONS),
     ("Containers", container::OPERATIONS),
     ("Images", image::OPERATIONS),
-    ("Networks and volumes", later::NETWORKS),
+    ("Networks", network::OPERATIONS),
+    ("Volumes", volume::OPERATIONS),
     ("Not built yet", later::OPERATIONS),
     ("Bocage's own", ours::OPERATIONS),
+    ("Bocage's own, for volumes", volume::OURS),
 ];
 
 /// All operations.

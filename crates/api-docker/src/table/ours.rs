@@ -1,7 +1,7 @@
 //! Endpoints that Docker does not have.
 
 use super::{Operation, Way, done, operation};
-use crate::handle::{registry, system};
+use crate::handle::{network, registry, system};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation("DaemonStatus", "GET", "/bocage/v1/daemon", |call| Box::pin(system::daemon_status(call)), &[]),
@@ -17,6 +17,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "GET",
         "/bocage/v1/containers/{id}/timings",
         |call| Box::pin(system::timings(call)),
+        &[],
+    ),
+    operation(
+        "NetworkRules",
+        "GET",
+        "/bocage/v1/networks/{id}/rules",
+        |call| Box::pin(network::rules(call)),
         &[],
     ),
     operation(

@@ -6,12 +6,16 @@
 //!
 //! Start with [`container`]; the files beside it each convert one group of fields.
 
+mod attachment;
 mod limits;
 mod mounts;
 mod network;
+mod new_network;
 mod security;
 
+pub(crate) use attachment::{attachment, is_user_defined};
 pub(crate) use limits::{resources, restart_policy};
+pub(crate) use new_network::network;
 
 use crate::wire::{Config, CreateRequest, HostConfig, OneOrMany};
 use model::container::{Device, LogPolicy, Origin, Sharing, Userns};
@@ -92,7 +96,14 @@ pub(crate) fn container(
     configured(&mut spec, &request.config)?;
     network::convert(&mut spec, &request, version, &mut warnings)?;
     let host = &request.host_config;
-    spec.mounts = mounts::convert(&request.config, host, version)?;
+    (spec.mounts, spec.volumes) = mounts::convert(&request.config, host, version)?;
+    spec.volume_driver.clone_from(&host.volume_driver);
+    spec.volumes_from = host
+        .volumes_from
+        .iter()
+        .flatten()
+        .map(|text| mounts::volumes_from(text))
+        .collect::<Result<_, _>>()?;
     spec.resources = resources(host);
     spec.restart = restart_policy(&host.restart_policy)?;
     spec.security = security::convert(host)?;
@@ -102,6 +113,14 @@ pub(crate) fn container(
     }
     spec.origin = Sent { config: request.config, host: request.host_config }.origin()?;
     Ok((spec, warnings))
+}
+
+/// What is wrong, as Docker tells of several things at once.
+fn joined(errors: &[String]) -> String {
+    match errors {
+        [one] => one.clone(),
+        several => format!("* {}", several.join("\n* ")),
+    }
 }
 
 /// Rows and columns within what a terminal can have.

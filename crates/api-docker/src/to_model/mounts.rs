@@ -1,14 +1,20 @@
 //! What is shown inside: `Binds`, `Mounts`, `Tmpfs`, and the anonymous volumes of `Volumes`.
 
 use super::bytes;
-use crate::wire::{Config, HostConfig, MountSpec, TmpfsOptions};
-use model::container::{Mount, MountSource};
+use crate::wire::{BindOptions, Config, HostConfig, MountSpec, TmpfsOptions, VolumeOptions};
+use model::VolumeSpec;
+use model::container::{Mount, MountSource, VolumeMount, VolumesFrom};
 use platform::Error;
 use std::collections::BTreeSet;
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
-pub(super) fn convert(config: &Config, host: &HostConfig, version: u32) -> Result<Vec<Mount>, Error> {
+/// What is mounted, and the paths that want a volume unless something is.
+pub(super) fn convert(
+    config: &Config,
+    host: &HostConfig,
+    version: u32,
+) -> Result<(Vec<Mount>, BTreeSet<String>), Error> {
     let mut mounts = Vec::new();
     for text in host.binds.iter().flatten() {
         mounts.push(bind(text)?);
@@ -26,15 +32,26 @@ pub(super) fn convert(config: &Config, host: &HostConfig, version: u32) -> Resul
             return Err(Error::invalid(format!("Duplicate mount point: {}", mount.target)));
         }
     }
-    for target in config.volumes.iter().flat_map(|volumes| volumes.keys()) {
-        // What is mounted at a path by name replaces the anonymous volume there.
-        let target = clean(target);
-        if targets.insert(target.clone()) {
-            let source = MountSource::Volume { name: String::new(), copy: true };
-            mounts.push(Mount { target, source, read_only: false });
+    let volumes = config.volumes.iter().flat_map(|volumes| volumes.keys());
+    Ok((mounts, volumes.map(|target| clean(target)).collect()))
+}
+
+/// `CONTAINER[:ro]`.
+pub(super) fn volumes_from(text: &str) -> Result<VolumesFrom, Error> {
+    let (container, mode) = text.split_once(':').unwrap_or((text, ""));
+    if container.is_empty() {
+        return Err(Error::invalid("volumes-from specification cannot be an empty string"));
+    }
+    let mut writable = None;
+    for word in mode.split(',').filter(|word| !word.is_empty()) {
+        match word {
+            "ro" => writable = Some(false),
+            "rw" => writable = Some(true),
+            "z" | "Z" => {}
+            _ => return Err(Error::invalid(format!("invalid mode: {mode}"))),
         }
     }
-    Ok(mounts)
+    Ok(VolumesFrom { container: container.to_owned(), writable })
 }
 
 /// A path without empty parts, `.` and a slash at the end.
@@ -92,12 +109,18 @@ fn bind(text: &str) -> Result<Mount, Error> {
         }
     }
     let source = if source.starts_with('/') {
-        MountSource::Bind { path: clean(source), create: true, recursive: true, propagation }
+        MountSource::Bind {
+            path: clean(source),
+            create: true,
+            recursive: true,
+            propagation,
+            read_only_top: false,
+        }
     } else {
         if !source.is_empty() {
             volume_name(source)?;
         }
-        MountSource::Volume { name: source.to_owned(), copy }
+        MountSource::Volume(VolumeMount { name: source.to_owned(), copy, ..VolumeMount::default() })
     };
     Ok(Mount { target: target.to_owned(), source, read_only })
 }
@@ -113,6 +136,7 @@ fn mount(spec: &MountSpec, version: u32) -> Result<Mount, Error> {
         ("BindOptions", "bind", spec.bind_options.is_some()),
         ("VolumeOptions", "volume", spec.volume_options.is_some()),
         ("TmpfsOptions", "tmpfs", spec.tmpfs_options.is_some()),
+        ("ImageOptions", "image", spec.image_options.is_some()),
     ];
     for (name, of, given) in options {
         if given && kind != of && version >= 42 {
@@ -122,6 +146,7 @@ fn mount(spec: &MountSpec, version: u32) -> Result<Mount, Error> {
     let source = match kind.as_str() {
         "bind" => {
             let options = spec.bind_options.clone().unwrap_or_default();
+            check_read_only(*read_only, &options).map_err(|why| bad(&why))?;
             if source.is_empty() {
                 return Err(bad("field Source must not be empty"));
             }
@@ -136,6 +161,7 @@ fn mount(spec: &MountSpec, version: u32) -> Result<Mount, Error> {
                 create: options.create_mountpoint && version >= 42,
                 recursive: !options.non_recursive || version < 40,
                 propagation: options.propagation,
+                read_only_top: options.read_only_non_recursive,
             }
         }
         "volume" => {
@@ -146,19 +172,53 @@ fn mount(spec: &MountSpec, version: u32) -> Result<Mount, Error> {
             } else {
                 volume_name(source)?;
             }
-            let copy = !spec.volume_options.as_ref().is_some_and(|options| options.no_copy);
-            MountSource::Volume { name: source.clone(), copy }
+            volume(source, spec.volume_options.clone().unwrap_or_default())
+        }
+        "image" => {
+            if source.is_empty() {
+                return Err(bad("field Source must not be empty"));
+            }
+            let subpath = spec.image_options.clone().unwrap_or_default().subpath;
+            MountSource::Image { name: source.clone(), id: None, subpath }
         }
         "tmpfs" if !source.is_empty() => return Err(bad("field Source must not be specified")),
         "tmpfs" => long_tmpfs(&spec.tmpfs_options.clone().unwrap_or_default()).map_err(|why| bad(&why))?,
-        "image" | "npipe" | "cluster" => {
+        "npipe" | "cluster" => {
             return Err(Error::not_supported(format!(
-                "HostConfig.Mounts of type \"{kind}\" is not supported yet: bind, volume and tmpfs are"
+                "HostConfig.Mounts of type \"{kind}\" is not supported yet: bind, volume, tmpfs and image are"
             )));
         }
         _ => return Err(bad("mount type unknown")),
     };
-    Ok(Mount { target: target.clone(), source, read_only: *read_only })
+    let read_only = *read_only || kind == "image";
+    Ok(Mount { target: target.clone(), source, read_only })
+}
+
+/// How far a bind is read-only: said only of one that is, and in one way.
+fn check_read_only(read_only: bool, options: &BindOptions) -> Result<(), String> {
+    let (top, all) = (options.read_only_non_recursive, options.read_only_force_recursive);
+    if top && all {
+        return Err("mount options conflict: ReadOnlyNonRecursive and ReadOnlyForceRecursive".to_owned());
+    }
+    if (top || all) && !read_only {
+        return Err(
+            "mount options conflict: ReadOnlyNonRecursive or ReadOnlyForceRecursive without ReadOnly"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn volume(source: &str, options: VolumeOptions) -> MountSource {
+    let driver = options.driver_config.unwrap_or_default();
+    let spec = VolumeSpec { labels: options.labels, options: driver.options, ..VolumeSpec::default() };
+    MountSource::Volume(VolumeMount {
+        name: source.to_owned(),
+        copy: !options.no_copy,
+        subpath: options.subpath,
+        spec,
+        ..VolumeMount::default()
+    })
 }
 
 fn long_tmpfs(options: &TmpfsOptions) -> Result<MountSource, String> {

@@ -1,5 +1,5 @@
 use super::*;
-use model::container::{MountSource, NetworkMode, RestartPolicy, Seccomp};
+use model::container::{MountSource, NetworkMode, RestartPolicy, Seccomp, VolumeMount};
 use serde_json::{Value, json};
 
 fn convert(body: Value) -> Result<(ContainerSpec, Vec<String>), String> {
@@ -15,7 +15,7 @@ fn host(fields: Value) -> Result<ContainerSpec, String> {
 #[test]
 fn a_bare_request_has_dockers_defaults() {
     let (spec, warnings) = convert(json!({"Image": "x", "Cmd": null, "Entrypoint": null})).unwrap();
-    assert_eq!(spec.network, NetworkMode::Bridge);
+    assert_eq!(spec.network, NetworkMode::Attached);
     assert_eq!((spec.shm_bytes, spec.command, spec.entrypoint), (Some(64 << 20), None, None));
     assert!(warnings.is_empty());
     let sent = Sent::of(&spec.origin);
@@ -51,7 +51,10 @@ fn binds_are_paths_volumes_or_wrong() {
     let read_only = mount("/a/:/b/../c:ro,z").unwrap();
     assert_eq!((read_only.target.as_str(), read_only.read_only), ("/c", true));
     assert!(matches!(read_only.source, MountSource::Bind { ref path, create: true, .. } if path == "/a"));
-    assert!(matches!(mount("data:/b:nocopy").unwrap().source, MountSource::Volume { copy: false, .. }));
+    assert!(matches!(
+        mount("data:/b:nocopy").unwrap().source,
+        MountSource::Volume(VolumeMount { copy: false, .. })
+    ));
     assert_eq!(mount("/a:/b:fly").unwrap_err(), "invalid mode: fly");
     assert!(mount("./a:/b").unwrap_err().contains("use absolute path"));
     assert_eq!(mount(":/b").unwrap_err(), "invalid volume specification: ':/b'");
@@ -62,7 +65,9 @@ fn two_mounts_at_one_place_are_refused_and_a_bind_replaces_a_volume() {
     let twice = host(json!({"Binds": ["/a:/x", "/b:/x/"]}));
     assert_eq!(twice.unwrap_err(), "Duplicate mount point: /x");
     let body = json!({"Image": "x", "Volumes": {"/x": {}, "/y": {}}, "HostConfig": {"Binds": ["/a:/x"]}});
-    assert_eq!(convert(body).unwrap().0.mounts.len(), 2);
+    let spec = convert(body).unwrap().0;
+    // Which of the paths want a volume is decided once all mounts are known, those of the image and of other containers too.
+    assert_eq!((spec.mounts.len(), spec.volumes.len()), (1, 2));
 }
 
 #[test]
@@ -111,13 +116,41 @@ fn ports_on_the_hosts_own_network_are_discarded_with_a_warning() {
 
 #[test]
 fn a_hardware_address_comes_from_either_place() {
-    let mac = |body: Value| convert(body).map(|(spec, warnings)| (spec.mac, warnings.len()));
+    let mac = |body: Value| convert(body).map(|(spec, warnings)| (spec.attachments[0].mac, warnings.len()));
     let of_endpoint = json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"default": {"MacAddress": "02:00:00:00:00:0a"}}}});
     assert_eq!(mac(of_endpoint), Ok((Some([2, 0, 0, 0, 0, 10]), 0)));
     assert_eq!(mac(json!({"Image": "x", "MacAddress": "02:00:00:00:00:0a"})).unwrap().1, 1);
     assert_eq!(mac(json!({"Image": "x", "MacAddress": "02:00"})).unwrap_err(), "invalid MAC address: 02:00");
-    let two = json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"bridge": {}, "host": {}}}});
-    assert!(mac(two).unwrap_err().contains("more than one network is not supported yet: bridge, host"));
+    let both = json!({"Image": "x", "MacAddress": "02:00:00:00:00:0a",
+        "NetworkingConfig": {"EndpointsConfig": {"bridge": {"MacAddress": "02:00:00:00:00:0b"}}}});
+    assert!(mac(both).unwrap_err().contains("must match the endpoint-specific MAC address"));
+    let elsewhere = json!({"Image": "x", "MacAddress": "02:00:00:00:00:0a",
+        "NetworkingConfig": {"EndpointsConfig": {"mine": {}}}});
+    assert!(mac(elsewhere).unwrap_err().starts_with("unable to migrate container-wide MAC address"));
+    let hosts =
+        json!({"Image": "x", "MacAddress": "02:00:00:00:00:0a", "HostConfig": {"NetworkMode": "host"}});
+    assert_eq!(mac(hosts).unwrap_err(), "conflicting options: mac-address and the network mode");
+}
+
+#[test]
+fn the_default_network_is_the_bridge_unless_others_are_named() {
+    let networks = |body: Value| {
+        let places = convert(body).unwrap().0.attachments;
+        places.into_iter().map(|place| place.network).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(networks(json!({"Image": "x"})), "bridge");
+    assert_eq!(networks(json!({"Image": "x", "HostConfig": {"NetworkMode": "mine"}})), "mine");
+    assert_eq!(networks(json!({"Image": "x", "HostConfig": {"NetworkMode": "host"}})), "");
+    let named = json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"mine": {}}}});
+    assert_eq!(networks(named), "mine");
+    let default = json!({"Image": "x", "NetworkingConfig": {"EndpointsConfig": {"default": {}, "a": {}}}});
+    assert_eq!(networks(default), "bridge a");
+}
+
+#[test]
+fn ports_are_published_for_sctp_as_well() {
+    let spec = host(json!({"PortBindings": {"5000/sctp": [{"HostPort": "5000"}]}})).unwrap();
+    assert_eq!(spec.ports[0].inside.to_string(), "5000/sctp");
 }
 
 #[test]
@@ -132,6 +165,9 @@ fn what_cannot_go_with_another_containers_network_is_refused() {
     assert_eq!(with("Hostname", json!("x")).unwrap_err(), message);
     let message = "conflicting options: port exposing and the container type network mode";
     assert_eq!(with("ExposedPorts", json!({"80/tcp": {}})).unwrap_err(), message);
+    let mac = json!("02:00:00:00:00:0a");
+    let message = "conflicting options: mac-address and the container type network mode";
+    assert_eq!(with("MacAddress", mac).unwrap_err(), message);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod stats;
 pub mod stream;
 pub mod system;
+pub mod volume;
 
 pub use config::{Config, HealthConfig, NetworkingConfig, OneOrMany};
 pub use container::{
@@ -29,8 +30,8 @@ pub use container::{
 pub use exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdAnswer};
 pub use files::{ContainerPathStat, FilesystemChange};
 pub use host_config::{
-    BindOptions, DeviceMapping, DeviceRequest, HostConfig, LogConfig, MountSpec, PortBinding, RestartPolicy,
-    ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
+    BindOptions, DeviceMapping, DeviceRequest, DriverConfig, HostConfig, ImageOptions, LogConfig, MountSpec,
+    PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, WeightDevice,
 };
 pub use image::{DeleteItem, HistoryItem, ImageInspect, ImageSummary};
 pub use network::{EndpointSettings, NetworkInspect, NetworkSettings};
@@ -40,7 +41,7 @@ pub use stream::{Aux, ErrorDetail, EventMessage, JsonMessage, Progress};
 pub use system::{ErrorMessage, Info, Version, VersionComponent};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// An object without fields, as Go writes the values of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -57,10 +58,18 @@ pub fn read_value<T: DeserializeOwned>(mut value: Value) -> Result<T, serde_json
     serde_json::from_value(value)
 }
 
+/// Objects whose keys are the user's own: Go takes a `null` in them for an entry with nothing to say.
+const SETS: [&str; 3] = ["EndpointsConfig", "ExposedPorts", "Volumes"];
+
 /// Takes away the fields that are `null`. The depth is bounded by the parser's own limit of 128.
 fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            for name in SETS {
+                let entries = fields.get_mut(name).and_then(Value::as_object_mut);
+                let nulls = entries.into_iter().flat_map(Map::values_mut).filter(|field| field.is_null());
+                nulls.for_each(|field| *field = Value::Object(Map::new()));
+            }
             fields.retain(|_, field| !field.is_null());
             fields.values_mut().for_each(without_nulls);
         }
@@ -96,6 +105,16 @@ mod tests {
         assert_eq!(request.config.image, "x");
         assert_eq!(request.config.cmd, None);
         assert_eq!(request.host_config.memory, 0);
+    }
+
+    #[test]
+    fn a_null_among_names_is_a_name_with_nothing_to_say() {
+        let request: CreateRequest = read(
+            br#"{"ExposedPorts":{"80/tcp":null},"NetworkingConfig":{"EndpointsConfig":{"a":null,"b":{"Links":null}}}}"#,
+        )
+        .unwrap();
+        assert!(request.config.exposed_ports.contains_key("80/tcp"));
+        assert_eq!(request.networking_config.endpoints_config.len(), 2);
     }
 
     #[test]

@@ -104,8 +104,43 @@ wire! {
     pub struct IpamConfig {
         #[serde(skip_serializing_if = "is_default")]
         pub subnet: String,
+        #[serde(rename = "IPRange", skip_serializing_if = "is_default")]
+        pub ip_range: String,
         #[serde(skip_serializing_if = "is_default")]
         pub gateway: String,
+        /// Some clients spell it as Go's own field is called.
+        #[serde(alias = "AuxAddress", skip_serializing_if = "is_default")]
+        pub auxiliary_addresses: BTreeMap<String, String>,
+    }
+
+    pub struct NetworkCreateRequest {
+        pub name: String,
+        pub driver: String,
+        #[serde(rename = "EnableIPv4")]
+        pub enable_ipv4: Option<bool>,
+        #[serde(rename = "EnableIPv6")]
+        pub enable_ipv6: Option<bool>,
+        #[serde(rename = "IPAM")]
+        pub ipam: Ipam,
+        pub internal: bool,
+        pub attachable: bool,
+        pub options: BTreeMap<String, String>,
+        pub labels: BTreeMap<String, String>,
+    }
+
+    pub struct NetworkCreateAnswer {
+        pub id: String,
+        pub warning: String,
+    }
+
+    pub struct NetworkConnectRequest {
+        pub container: String,
+        pub endpoint_config: EndpointSettings,
+    }
+
+    pub struct NetworkDisconnectRequest {
+        pub container: String,
+        pub force: bool,
     }
 
     pub struct ConfigReference {
@@ -123,35 +158,7 @@ wire! {
         pub ipv6_address: String,
     }
 
-    pub struct VolumeInspect {
-        #[serde(skip_serializing_if = "is_default")]
-        pub created_at: String,
-        pub driver: String,
-        pub labels: Option<BTreeMap<String, String>>,
-        pub mountpoint: String,
-        pub name: String,
-        pub options: Option<BTreeMap<String, String>>,
-        pub scope: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub usage_data: Option<VolumeRoom>,
-    }
-
-    pub struct VolumeRoom {
-        pub ref_count: i64,
-        pub size: i64,
-    }
-
-    pub struct VolumesPruned {
-        pub volumes_deleted: Option<Vec<String>>,
-        pub space_reclaimed: u64,
-    }
-
     pub struct NetworksPruned {
         pub networks_deleted: Option<Vec<String>>,
-    }
-
-    pub struct VolumeList {
-        pub volumes: Vec<serde_json::Value>,
-        pub warnings: Option<Vec<String>>,
     }
 }

@@ -1,6 +1,6 @@
 //! The node itself.
 
-use super::network::VolumeInspect;
+use super::volume::VolumeInspect;
 use super::{ContainerSummary, ImageSummary, is_default, wire};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

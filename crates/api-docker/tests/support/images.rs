@@ -4,7 +4,6 @@ use super::{Node, image, image_id, ready};
 use base::Time;
 use model::ImageId;
 use platform::*;
-use std::net::Ipv4Addr;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
@@ -165,36 +164,13 @@ impl System for Node {
         ready(Ok(SystemInfo { machine: "x86_64".into(), version: "1.2.3".into(), ..SystemInfo::default() }))
     }
     fn disk_usage(&self, of: Measured) -> Answer<'_, DiskUsage> {
-        let volume = VolumeUsage {
-            name: "v1".into(),
-            path: "/volumes/v1".into(),
-            created: Time::from_unix_seconds(1),
-            bytes: 7,
-            containers: 0,
-        };
-        let volumes = if of.volumes { vec![volume] } else { Vec::new() };
+        let volumes = if of.volumes { vec![super::volumes::volume("v1", 1)] } else { Vec::new() };
         let (images, registry) = if of.images { (9, 3) } else { (0, 0) };
         ready(Ok(DiskUsage { images, registry, volumes, ..DiskUsage::default() }))
     }
     fn forget_unfinished(&self) -> Answer<'_, ()> {
         self.ask("forget unfinished".to_owned());
         ready(Ok(()))
-    }
-    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>> {
-        self.ask("prune volumes".to_owned());
-        Box::pin(async move {
-            Ok(self.disk_usage(Measured { volumes: true, ..Measured::default() }).await?.volumes)
-        })
-    }
-    fn bridge(&self) -> Answer<'_, Bridge> {
-        ready(Ok(Bridge {
-            id: "b1".repeat(32),
-            link: "boc-test".into(),
-            subnet: (Ipv4Addr::new(172, 17, 0, 0), 16),
-            gateway: Ipv4Addr::new(172, 17, 0, 1),
-            mtu: 1500,
-            created: Time::from_unix_seconds(1),
-        }))
     }
     fn stop_daemon(&self, containers: bool) -> Answer<'_, ()> {
         self.ask(format!("stop daemon {containers}"));

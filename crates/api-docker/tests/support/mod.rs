@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod images;
+mod networks;
+mod volumes;
 
 use api_docker::Listener;
 use base::{Clock, Time};
@@ -12,13 +14,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use model::container::{Resources, RestartPolicy};
-use model::observed::{Endpoint, Published};
 use model::{
-    ContainerId, ContainerIntent, ContainerSpec, Desired, Digest, ExecId, ImageId, Observed, Origin, Phase,
+    ContainerId, ContainerIntent, ContainerSpec, Desired, Digest, ExecId, ImageId, NetworkSpec, Observed,
+    Origin, Phase,
 };
 use platform::*;
 use serde_json::Value;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) spec: Mutex<ContainerSpec>,
     pub(crate) phase: Mutex<Phase>,
+    /// The networks that were made, besides the three.
+    pub(crate) networks: Mutex<Vec<NetworkSpec>>,
     pub(crate) terminal_exec: bool,
     pub(crate) exec_error: Option<Error>,
     pub(crate) exec_exit: Mutex<Option<i64>>,
@@ -53,6 +56,7 @@ impl Default for Node {
             asked: Mutex::default(),
             spec: Mutex::new(spec),
             phase: Mutex::new(Phase::Running { pid: 42 }),
+            networks: Mutex::default(),
             terminal_exec: false,
             exec_error: None,
             exec_exit: Mutex::default(),
@@ -85,14 +89,8 @@ impl Node {
 
     fn container(&self) -> Container {
         let phase = self.phase.lock().unwrap().clone();
-        let running = matches!(phase, Phase::Running { .. });
-        let endpoint = Endpoint {
-            address: Ipv4Addr::new(172, 17, 0, 2),
-            prefix: 16,
-            gateway: Ipv4Addr::new(172, 17, 0, 1),
-            mac: [2, 66, 172, 17, 0, 2],
-            ports: vec![Published { inside: "80".parse().unwrap(), host: None, host_port: 8080 }],
-        };
+        let networks = self.memberships(matches!(phase, Phase::Running { .. }));
+        let endpoints = networks.iter().filter_map(|membership| membership.endpoint.clone()).collect();
         Container {
             intent: ContainerIntent {
                 id: CONTAINER.parse().unwrap(),
@@ -102,9 +100,10 @@ impl Node {
                 spec: self.spec.lock().unwrap().clone(),
                 desired: Desired::Running,
             },
-            observed: Observed { phase, network: running.then_some(endpoint), ..Observed::created() },
+            observed: Observed { phase, endpoints, ..Observed::created() },
             args: vec!["sh".into(), "-c".into(), "sleep 1".into()],
             entrypoint_args: 0,
+            networks,
             mounts: Vec::new(),
             files: Files::default(),
             sizes: Some(Sizes { writable: 10, total: 20 }),
@@ -120,6 +119,9 @@ pub(crate) fn ready<T: Send + 'static>(value: Result<T, Error>) -> Answer<'stati
 impl Control for Node {
     fn create(&self, new: NewContainer) -> Answer<'_, Created> {
         self.ask(format!("create {:?}", new.name));
+        if let Some(error) = self.missing_network(&new.spec) {
+            return ready(Err(error));
+        }
         *self.spec.lock().unwrap() = new.spec;
         ready(Ok(Created { id: CONTAINER.parse().unwrap(), warnings: Vec::new() }))
     }
@@ -378,8 +380,14 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("api.sock");
         let node = Arc::new(node);
-        let doors =
-            Doors { control: node.clone(), node: node.clone(), images: node.clone(), system: node.clone() };
+        let doors = Doors {
+            control: node.clone(),
+            node: node.clone(),
+            images: node.clone(),
+            volumes: node.clone(),
+            networks: node.clone(),
+            system: node.clone(),
+        };
         let listener = Listener::Unix(UnixListener::bind(&socket).unwrap());
         tokio::spawn(api_docker::serve(listener, doors, Clock::system()));
         Server { node, socket, _directory: directory }

@@ -144,7 +144,7 @@ fn each(usage: &Value, format: Option<&str>) -> Result<(), Failure> {
         json!({
             "Name": string(volume, "Name"),
             "Links": figure(data, "RefCount").to_string(),
-            "Size": human::bytes(figure(data, "Size")),
+            "Size": data["Size"].as_u64().map_or_else(|| "N/A".to_owned(), human::bytes),
         })
     };
     let volumes: Vec<Value> = items(usage, "Volumes").iter().map(volume).collect();
@@ -241,19 +241,28 @@ fn warning(parsed: &Parsed, name: &str) -> String {
         true => "all images without at least one container associated to them",
         false => "all dangling images",
     };
-    let volumes = "anonymous local volumes not used by at least one container";
+    let volumes = match parsed.is("all") && name == "volume prune" {
+        true => "all local volumes not used by at least one container",
+        false => "anonymous local volumes not used by at least one container",
+    };
     match name {
         "container prune" => "This will remove all stopped containers.".to_owned(),
+        "network prune" => {
+            "This will remove all custom networks not used by at least one container.".to_owned()
+        }
         "volume prune" => format!("This will remove {volumes}."),
         "image prune" => format!("This will remove {images}."),
         _ => {
             let volumes = if parsed.is("volumes") { format!("  - {volumes}\n") } else { String::new() };
-            format!("This will remove:\n  - all stopped containers\n{volumes}  - {images}\n")
+            format!(
+                "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n\
+                 {volumes}  - {images}\n"
+            )
         }
     }
 }
 
-/// `container prune`, `image prune`, `volume prune` and, for all of them, `system prune`.
+/// `container prune`, `image prune`, `network prune`, `volume prune` and, for all of them, `system prune`.
 pub(crate) async fn prune(client: &Client, parsed: &Parsed, name: &str) -> Result<(), Failure> {
     let wanted = parsed.all("filter");
     let is_system = name == "system prune";
@@ -269,13 +278,25 @@ pub(crate) async fn prune(client: &Client, parsed: &Parsed, name: &str) -> Resul
         let answer = ask(client, "/containers/prune", &wanted).await?;
         freed.add(&answer, "Containers", "ContainersDeleted");
     }
+    if name == "network prune" || is_system {
+        let answer = ask(client, "/networks/prune", &wanted).await?;
+        freed.add(&answer, "Networks", "NetworksDeleted");
+    }
     if with_volumes {
+        let mut wanted = wanted.clone();
+        if !is_system && parsed.is("all") {
+            wanted.push("all=true".to_owned());
+        }
         freed.add(&ask(client, "/volumes/prune", &wanted).await?, "Volumes", "VolumesDeleted");
     }
     if name == "image prune" || is_system {
         freed.add(&ask(client, "/images/prune", &of_images(parsed)).await?, "Images", "ImagesDeleted");
     }
-    freed.tell();
+    // Networks take no room on the disk.
+    match name {
+        "network prune" => printer::out(&freed.lines),
+        _ => freed.tell(),
+    }
     Ok(())
 }
 

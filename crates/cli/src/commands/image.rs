@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-fn no_file(what: &str, path: &str, error: &std::io::Error) -> Failure {
+pub(super) fn no_file(what: &str, path: &str, error: &std::io::Error) -> Failure {
     Failure::new(format!("{what} {path}: {error}"))
 }
 

@@ -163,7 +163,7 @@ pub(super) fn id_of(text: &str, full: bool) -> String {
     }
 }
 
-fn labels(value: &Value) -> String {
+pub(super) fn labels(value: &Value) -> String {
     let pairs = value.as_object().into_iter().flatten();
     pairs
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
@@ -189,7 +189,7 @@ fn image_of(text: &str, full: bool) -> String {
 }
 
 /// A point in time as Go prints it.
-fn printed(time: Time) -> String {
+pub(super) fn printed(time: Time) -> String {
     let (date, clock) = (time.to_string(), time.to_string());
     let clock = clock.get(11..19).unwrap_or_default();
     format!("{} {clock} +0000 UTC", date.get(..10).unwrap_or_default())

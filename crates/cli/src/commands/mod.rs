@@ -1,5 +1,6 @@
 //! What each command does with the daemon.
 
+pub(crate) mod attach;
 pub(crate) mod bootstrap;
 pub(crate) mod container;
 pub(crate) mod demo;
@@ -8,6 +9,8 @@ pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod list;
+mod mounts;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod registry;
 pub(crate) mod remote;
@@ -16,6 +19,7 @@ pub(crate) mod show;
 pub(crate) mod spec;
 pub(crate) mod stats;
 pub(crate) mod tree;
+pub(crate) mod volume;
 
 use crate::client::Client;
 use crate::failure::Failure;

@@ -11,12 +11,12 @@ use base::{Clock, Time};
 use hyper::Method;
 use serde_json::Value;
 
-/// Everything about containers or images.
+/// Everything about containers, images, networks or volumes.
 pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>) -> Result<(), Failure> {
     let kind = kind.or(parsed.get("type")).unwrap_or_default().to_owned();
-    if !matches!(kind.as_str(), "" | "container" | "image") {
+    if !matches!(kind.as_str(), "" | "container" | "image" | "network" | "volume") {
         return Err(Failure::new(format!(
-            "{kind:?} is not a valid value for --type: container and image are known"
+            "{kind:?} is not a valid value for --type: container, image, network and volume are known"
         )));
     }
     let template = match parsed.get("format") {
@@ -25,8 +25,8 @@ pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>
         Some(text) => Some(Template::parse(text)?),
     };
     let remote = parsed.is("remote");
-    if remote && kind == "container" {
-        return Err(Failure::new("--remote looks at images: containers are here"));
+    if remote && !matches!(kind.as_str(), "" | "image") {
+        return Err(Failure::new("--remote looks at images: all else is here"));
     }
     let (mut found, mut failed) = (Vec::new(), None);
     for name in parsed.operands() {
@@ -57,21 +57,24 @@ pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>
 
 async fn look(client: &Client, kind: &str, name: &str, size: bool) -> Result<String, Failure> {
     let size = query(&[("size", size.then(|| "1".to_owned()))]);
-    let container = format!("/containers/{}/json{size}", escape(name));
-    let image = format!("/images/{}/json", escape(name));
-    match kind {
-        "container" => client.text(&container).await,
-        "image" => client.text(&image).await,
-        _ => match client.text(&container).await {
-            Err(failure) if failure.status == Some(404) => match client.text(&image).await {
-                Err(failure) if failure.status == Some(404) => {
-                    Err(Failure::new(format!("Error: No such object: {name}")))
-                }
-                other => other,
-            },
-            other => other,
-        },
+    let paths = [
+        ("container", format!("/containers/{}/json{size}", escape(name))),
+        ("image", format!("/images/{}/json", escape(name))),
+        ("network", format!("/networks/{}", escape(name))),
+        ("volume", format!("/volumes/{}", escape(name))),
+    ];
+    for (of, path) in &paths {
+        if kind == *of {
+            return client.text(path).await;
+        }
+        if kind.is_empty() {
+            match client.text(path).await {
+                Err(failure) if failure.status == Some(404) => {}
+                other => return other,
+            }
+        }
     }
+    Err(Failure::new(format!("Error: No such object: {name}")))
 }
 
 /// A point in time: RFC 3339, seconds since 1970, or a span before now such as `10m`.

@@ -2,13 +2,13 @@
 //!
 //! What can be known to be wrong here is refused here, in the words that `docker` uses; the rest is for the daemon to say.
 
+use super::{attach, mounts};
 use crate::failure::Failure;
 use crate::format::human::parse_bytes;
 use crate::table::Parsed;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
 /// The request, and what stays on this side.
 pub(crate) struct Spec {
@@ -18,7 +18,7 @@ pub(crate) struct Spec {
     pub(crate) platform: Option<String>,
 }
 
-fn object(pairs: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn object(pairs: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         if name.is_empty() {
@@ -115,6 +115,7 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
         "WorkingDir": parsed.get("workdir").unwrap_or_default(),
         "Labels": object(&labels, "label")?,
         "ExposedPorts": exposed,
+        "Volumes": mounts::volumes(parsed)?.1,
         "HostConfig": host_config(parsed, &bindings)?,
     });
     if let Some(entry) = parsed.get("entrypoint") {
@@ -129,20 +130,19 @@ pub(crate) fn build(parsed: &Parsed, running: bool) -> Result<Spec, Failure> {
     if let Some(seconds) = parsed.number("stop-timeout")? {
         body["StopTimeout"] = json!(seconds);
     }
-    let network = parsed.get("network").or_else(|| parsed.get("net")).unwrap_or("default");
-    if let Some(mac) = parsed.get("mac-address") {
-        body["NetworkingConfig"] = json!({ "EndpointsConfig": { network: { "MacAddress": mac } } });
+    let (network, places) = attach::places(parsed)?;
+    body["HostConfig"]["NetworkMode"] = json!(network);
+    if !places.is_empty() {
+        body["NetworkingConfig"] = json!({ "EndpointsConfig": places });
     }
     let (name, platform) = (parsed.get("name").map(str::to_owned), parsed.get("platform").map(str::to_owned));
     Ok(Spec { body, name, image, platform })
 }
 
 fn host_config(parsed: &Parsed, bindings: &Map<String, Value>) -> Result<Value, Failure> {
-    let network = parsed.get("network").or_else(|| parsed.get("net")).unwrap_or("default");
-    let (binds, volumes) = volumes(parsed)?;
+    let (binds, _) = mounts::volumes(parsed)?;
     let mut host = json!({
         "Binds": binds,
-        "NetworkMode": network,
         "PortBindings": bindings,
         "PublishAllPorts": parsed.is("publish-all"),
         "RestartPolicy": restart(parsed.get("restart"))?,
@@ -178,15 +178,11 @@ fn host_config(parsed: &Parsed, bindings: &Map<String, Value>) -> Result<Value, 
         "OomScoreAdj": parsed.number("oom-score-adj")?.unwrap_or(0),
         "Ulimits": parsed.all("ulimit").iter().map(|text| ulimit(text)).collect::<Result<Vec<_>, _>>()?,
         "Devices": parsed.all("device").iter().map(|text| device(text)).collect::<Result<Vec<_>, _>>()?,
-        "Mounts": parsed.all("mount").iter().map(|text| mount(text)).collect::<Result<Vec<_>, _>>()?,
+        "Mounts": parsed.all("mount").iter().map(|text| mounts::mount(text)).collect::<Result<Vec<_>, _>>()?,
         "LogConfig": { "Type": parsed.get("log-driver").unwrap_or_default(), "Config": object(&parsed.all("log-opt"), "log option")? },
     });
-    if !volumes.is_empty() {
-        let anonymous = volumes.iter().map(|path| json!({ "Type": "volume", "Target": path }));
-        if let Value::Array(mounts) = &mut host["Mounts"] {
-            mounts.extend(anonymous);
-        }
-    }
+    host["VolumesFrom"] = json!(parsed.all("volumes-from"));
+    host["VolumeDriver"] = json!(parsed.get("volume-driver").unwrap_or_default());
     if parsed.is("init") {
         host["Init"] = json!(true);
     }
@@ -197,29 +193,6 @@ fn host_config(parsed: &Parsed, bindings: &Map<String, Value>) -> Result<Value, 
         host["ConsoleSize"] = json!([rows, columns]);
     }
     Ok(host)
-}
-
-/// `-v`: binds as they are, with relative paths made absolute, and paths of anonymous volumes.
-fn volumes(parsed: &Parsed) -> Result<(Vec<String>, Vec<String>), Failure> {
-    let (mut binds, mut anonymous) = (Vec::new(), Vec::new());
-    for text in parsed.all("volume") {
-        match text.split_once(':') {
-            None => anonymous.push(text),
-            Some((source, rest)) if source.starts_with('.') || source.starts_with('~') => {
-                let source = source.strip_prefix('~').map_or_else(|| source.to_owned(), home);
-                let path = std::path::absolute(Path::new(&source))
-                    .map_err(|error| Failure::new(format!("invalid volume {text}: {error}")))?;
-                binds.push(format!("{}:{rest}", path.display()));
-            }
-            Some(_) => binds.push(text),
-        }
-    }
-    Ok((binds, anonymous))
-}
-
-#[expect(clippy::disallowed_methods, reason = "this crate reads the environment")]
-fn home(rest: &str) -> String {
-    std::env::var("HOME").unwrap_or_default() + rest
 }
 
 /// Capabilities as the kernel writes them, each once.
@@ -294,42 +267,6 @@ fn device(text: &str) -> Result<Value, Failure> {
         _ => return Err(Failure::new(format!("invalid device specification: {text}"))),
     };
     Ok(json!({ "PathOnHost": parts[0], "PathInContainer": inside, "CgroupPermissions": mode }))
-}
-
-/// `--mount type=bind,source=/a,target=/b,readonly`.
-fn mount(text: &str) -> Result<Value, Failure> {
-    let bad = |why: String| Failure::new(format!("invalid argument {text:?} for \"--mount\" flag: {why}"));
-    let mut mount = json!({ "Type": "volume" });
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').unwrap_or((field, ""));
-        let on = || !matches!(value, "false" | "0");
-        match key.to_ascii_lowercase().as_str() {
-            "type" => mount["Type"] = json!(value),
-            "source" | "src" => mount["Source"] = json!(absolute(value)),
-            "target" | "dst" | "destination" => mount["Target"] = json!(value),
-            "readonly" | "ro" => mount["ReadOnly"] = json!(on()),
-            "bind-propagation" => mount["BindOptions"]["Propagation"] = json!(value),
-            "bind-recursive" => mount["BindOptions"]["NonRecursive"] = json!(value == "disabled"),
-            "volume-nocopy" => mount["VolumeOptions"]["NoCopy"] = json!(on()),
-            "tmpfs-size" => mount["TmpfsOptions"]["SizeBytes"] = json!(parse_bytes(value).map_err(bad)?),
-            "tmpfs-mode" => {
-                let mode = u32::from_str_radix(value, 8).map_err(|_| bad(format!("invalid mode {value}")))?;
-                mount["TmpfsOptions"]["Mode"] = json!(mode);
-            }
-            _ => return Err(bad(format!("unexpected key '{key}' in '{field}'"))),
-        }
-    }
-    if mount.get("Target").is_none() {
-        return Err(bad("target is required".to_owned()));
-    }
-    Ok(mount)
-}
-
-fn absolute(path: &str) -> String {
-    if !path.starts_with('.') {
-        return path.to_owned();
-    }
-    std::path::absolute(Path::new(path)).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
 }
 
 /// First and last of `80` or `80-90`.
@@ -429,12 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn mounts_devices_and_limits_are_read() {
-        assert_eq!(
-            mount("type=bind,src=/a,dst=/b,ro").unwrap(),
-            json!({"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true})
-        );
-        assert!(mount("type=bind,src=/a").is_err() && mount("fly=1,target=/x").is_err());
+    fn devices_and_limits_are_read() {
         assert_eq!(device("/dev/a:r").unwrap()["CgroupPermissions"], "r");
         assert_eq!(device("/dev/a:/dev/b:rw").unwrap()["PathInContainer"], "/dev/b");
         assert_eq!(ulimit("nofile=10:20").unwrap(), json!({"Name":"nofile","Soft":10,"Hard":20}));

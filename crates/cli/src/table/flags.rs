@@ -57,8 +57,20 @@ pub(super) const PROCESS: Group = group(
 pub(super) const STORAGE: Group = group(
     "Files and devices",
     &[
-        flag("volume", Some('v'), Many("[SOURCE:]PATH[:OPTIONS]"), "Show a directory of the host at a path"),
-        flag("mount", None, Many("SPEC"), "The same in words: type=bind,source=…,target=…[,readonly]"),
+        flag(
+            "volume",
+            Some('v'),
+            Many("[SOURCE:]PATH[:OPTIONS]"),
+            "Show a volume, or a directory of the host, at a path",
+        ),
+        flag(
+            "mount",
+            None,
+            Many("SPEC"),
+            "The same in words: type=volume|bind|tmpfs|image,source=…,target=…[,readonly]",
+        ),
+        flag("volumes-from", None, Many("CONTAINER[:ro]"), "Show all that a container mounts"),
+        flag("volume-driver", None, One("NAME"), "The kind of its volumes, which is local"),
         flag("tmpfs", None, Many("PATH[:OPTIONS]"), "Show memory at a path"),
         flag("read-only", None, Nothing, "Make the root file system read-only"),
         flag("shm-size", None, One("BYTES"), "Size of /dev/shm"),
@@ -68,7 +80,7 @@ pub(super) const STORAGE: Group = group(
 pub(super) const NETWORK: Group = group(
     "Network",
     &[
-        flag("publish", Some('p'), Many("[IP:][PORT:]PORT[/udp]"), "Let the host answer for a port"),
+        flag("publish", Some('p'), Many("[IP:][PORT:]PORT[/PROTOCOL]"), "Let the host answer for a port"),
         flag(
             "publish-all",
             Some('P'),
@@ -76,13 +88,23 @@ pub(super) const NETWORK: Group = group(
             "Let the host answer for every exposed port, each on a free one",
         ),
         flag("expose", None, Many("PORT"), "Say that it listens on a port"),
-        flag("network", None, One("MODE"), "bridge, host, none, or container:NAME"),
-        flag("net", None, One("MODE"), "The same"),
+        flag(
+            "network",
+            None,
+            Many("NETWORK"),
+            "A network's name, host, none, or container:NAME; or in words: name=…,alias=…,ip=…,ip6=…",
+        ),
+        flag("net", None, Many("NETWORK"), "The same"),
+        flag("network-alias", None, Many("NAME"), "One more name on the first network"),
+        flag("net-alias", None, Many("NAME"), "The same"),
+        flag("ip", None, One("IP"), "Its address of IPv4 on the first network"),
+        flag("ip6", None, One("IP"), "Its address of IPv6 on the first network"),
+        flag("link", None, Many("CONTAINER[:NAME]"), "Another container, under a name that it alone knows"),
         flag("add-host", None, Many("NAME:IP"), "Add a line to /etc/hosts"),
         flag("dns", None, Many("IP"), "Ask this name server"),
         flag("dns-search", None, Many("DOMAIN"), "Search this domain"),
         flag("dns-option", None, Many("OPTION"), "Set an option of the resolver"),
-        flag("mac-address", None, One("ADDRESS"), "Its hardware address"),
+        flag("mac-address", None, One("ADDRESS"), "Its hardware address on the first network"),
     ],
 );
 pub(super) const LIMITS: Group = group(
@@ -157,7 +179,7 @@ pub(super) const INSPECT_FORMAT: Group = group(
     &[
         flag("format", Some('f'), One("TEMPLATE"), "Show in this form: json, or a Go template"),
         flag("size", Some('s'), Nothing, "Measure sizes too"),
-        flag("type", None, One("KIND"), "container or image"),
+        flag("type", None, One("KIND"), "container, image, network or volume"),
         flag("remote", None, Nothing, "Look at an image at its registry, without pulling it"),
         flag("platform", None, One("OS/ARCH"), "With --remote, the image of this platform"),
     ],

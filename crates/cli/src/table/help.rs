@@ -5,12 +5,12 @@ use super::{Entry, Flag, Operands, Takes, commands, find};
 use std::fmt::Write;
 
 /// Columns of the names in a list of commands.
-const NAME_COLUMNS: usize = 15;
+const NAME_COLUMNS: usize = 18;
 /// Columns of a flag; a longer one has its words on the next line.
 const FLAG_COLUMNS: usize = 34;
 
 /// Words that head the commands by their long names.
-const FAMILIES: [&str; 5] = ["container", "image", "manifest", "system", "volume"];
+const FAMILIES: [&str; 6] = ["container", "image", "manifest", "network", "system", "volume"];
 
 /// What `bocage --help` says.
 pub(crate) fn overview() -> String {
@@ -159,7 +159,9 @@ mod tests {
 
     #[test]
     fn the_help_of_a_command_shows_usage_examples_and_grouped_flags() {
-        for name in ["run", "exec", "ps", "daemon", "logs", "image bootstrap"] {
+        for name in
+            ["run", "exec", "ps", "daemon", "logs", "image bootstrap", "network create", "network connect"]
+        {
             insta::assert_snapshot!(format!("help-{}", name.replace(' ', "-")), of(name));
         }
     }
@@ -167,6 +169,7 @@ mod tests {
     #[test]
     fn a_family_is_listed_by_its_short_names() {
         insta::assert_snapshot!("family-image", family("image").unwrap());
+        insta::assert_snapshot!("family-network", family("network").unwrap());
         assert_eq!(family("fly"), None);
     }
 

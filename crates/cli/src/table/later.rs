@@ -9,7 +9,6 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("compose", "start each container with bocage run"),
     ("config", "hand a file to the container: -v FILE:/PATH:ro"),
     ("context", "choose the daemon with -H, BOCAGE_HOST or DOCKER_HOST"),
-    ("network", "there are bridge, host and none: bocage run --network"),
     ("node", "there is one machine so far"),
     ("plugin", "there are no plugins"),
     ("secret", "hand a file to the container: -v FILE:/PATH:ro"),

@@ -41,6 +41,7 @@ impl Task {
             return Err(error);
         }
         self.shared.registry.release(&old, self.intent.id);
+        self.shared.networks.renamed(&self.intent, &self.observed.endpoints);
         self.publish();
         self.shared.tell_container("rename", &self.intent, &[("oldName", format!("/{old}"))]);
         Ok(())

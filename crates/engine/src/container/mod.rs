@@ -15,6 +15,7 @@
 //! before it is answered; what happened is written without a sync, as the shim's status file can say it again.
 
 mod change;
+mod networking;
 mod removal;
 mod stopping;
 
@@ -24,7 +25,7 @@ use crate::shim::{End, Released, Watched};
 use crate::start;
 use model::container::{Resources, RestartPolicy};
 use model::observed::Exit;
-use model::{ContainerIntent, Desired, Observed, Origin, Phase};
+use model::{Attachment, ContainerIntent, Desired, NetworkId, Observed, Origin, Phase};
 use plan::life::{self, Step};
 use platform::{Error, RemoveOptions, StopOptions, Streams};
 use std::future::pending;
@@ -83,6 +84,14 @@ pub(crate) enum Request {
     /// Its files are about to be changed from outside: one that rests does not start until the answer is dropped.
     Hold {
         reply: Reply<oneshot::Sender<()>>,
+    },
+    Connect {
+        attachment: Box<Attachment>,
+        reply: Reply<()>,
+    },
+    Disconnect {
+        network: NetworkId,
+        reply: Reply<()>,
     },
     Attach {
         streams: Streams,
@@ -309,6 +318,14 @@ impl Task {
                     let _ = free.await;
                 }
             }
+            Request::Connect { attachment, reply } => {
+                let answer = self.connect(*attachment).await;
+                let _ = reply.send(answer);
+            }
+            Request::Disconnect { network, reply } => {
+                let answer = self.disconnect(network).await;
+                let _ = reply.send(answer);
+            }
             Request::Attach { streams, reply } => {
                 let answer = self.attach(streams).await;
                 let _ = reply.send(answer);
@@ -392,9 +409,10 @@ impl Task {
                 self.observed.phase = Phase::Running { pid: started.pid };
                 self.observed.started = started.at;
                 self.observed.error.clear();
-                self.observed.network = started.endpoint;
+                self.observed.endpoints = started.endpoints;
                 self.state = State::Live(Box::new(Live { watched: started.watched, stopping: None }));
                 self.publish();
+                self.tell_networks("connect", &self.observed.endpoints);
                 self.tell("start");
                 self.record_what_happened().await;
                 Ok(())
@@ -402,7 +420,7 @@ impl Task {
             Err(failure) => {
                 self.observed.phase = Phase::Exited(Exit { code: failure.exit_code, oom_killed: false });
                 self.observed.error.clone_from(&failure.error.message);
-                self.observed.network = None;
+                self.observed.endpoints.clear();
                 self.last_exit = failure.exit_code;
                 self.publish();
                 Err(failure.error)

@@ -1,7 +1,8 @@
 //! Removing a container with everything that was made for it.
 
 use super::{Reply, State, Stopping, Task, until_released};
-use crate::signal;
+use crate::doors::blocking;
+use crate::{signal, volumes};
 use model::{Desired, Phase};
 use platform::{Error, RemoveOptions};
 use std::sync::Arc;
@@ -54,11 +55,8 @@ impl Task {
     /// Removes everything that was made for a container that does not run. The table comes first: once it is out of
     /// there it is gone, and what a crash leaves of its files is swept by the next start of the daemon.
     pub(super) async fn remove(&mut self, options: RemoveOptions) -> Result<(), Error> {
-        if options.volumes {
-            // Before the entry: without it nobody would know whose they were.
-            self.shared.remove_volumes(&self.intent).await?;
-        }
-        self.shared.tables.remove_container(self.intent.id).await?;
+        let (shared, intent) = (Arc::clone(&self.shared), self.intent.clone());
+        blocking(move || volumes::forget(&shared, &intent, options.volumes)).await?;
         self.clients.clear();
         self.shared.registry.forget(self.intent.id);
         self.remove_files().await;

@@ -162,7 +162,9 @@ impl Task {
         let State::Live(mut live) = std::mem::replace(&mut self.state, State::Resting) else { return };
         self.released = live.watched.take_released();
         let End { exit, finished, is_tidy } = end;
-        start::clean_up(&self.shared, &self.intent, self.observed.network.take(), is_tidy).await;
+        let endpoints = std::mem::take(&mut self.observed.endpoints);
+        self.tell_networks("disconnect", &endpoints);
+        start::clean_up(&self.shared, &self.intent, endpoints, is_tidy).await;
         self.observed.finished = finished.unwrap_or_else(|| self.shared.clock.now());
         self.exits += 1;
         self.last_exit = exit.code;

@@ -405,7 +405,10 @@ impl Images for Door {
 
 /// The containers that are made from an image.
 fn users(shared: &Shared, id: &ImageId) -> Vec<images::ContainerUse> {
-    let all = shared.registry.all().into_iter().filter(|snapshot| snapshot.intent.image == *id);
+    let uses = |snapshot: &crate::registry::Snapshot| {
+        crate::volumes::images(&snapshot.intent).any(|used| used == *id)
+    };
+    let all = shared.registry.all().into_iter().filter(uses);
     let user = |snapshot: crate::registry::Snapshot| images::ContainerUse {
         id: snapshot.intent.id.short(),
         running: matches!(snapshot.observed.phase, Phase::Running { .. } | Phase::Paused { .. }),

@@ -7,13 +7,14 @@ pub(crate) use image::{Bridge, defaults, image_bytes, image_error, written};
 mod node;
 mod registry;
 mod system;
+mod volume;
 
 use crate::Shared;
 use platform::Doors;
 use std::sync::Arc;
 
 /// One engine, seen through any of the doors.
-struct Door(Arc<Shared>);
+pub(crate) struct Door(pub(crate) Arc<Shared>);
 
 /// All doors of an engine.
 pub(crate) fn open(shared: &Arc<Shared>) -> Doors {
@@ -22,6 +23,8 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Doors {
         control: Arc::clone(&door) as _,
         node: Arc::clone(&door) as _,
         images: Arc::clone(&door) as _,
+        networks: Arc::clone(&door) as _,
+        volumes: Arc::clone(&door) as _,
         system: door,
     }
 }

@@ -1,10 +1,10 @@
 //! The System door.
 
-use super::{Door, blocking, image_error, to_the_end};
+use super::{Door, blocking, image_error};
 use crate::{Shared, machine};
 use images::Forget;
 use model::Phase;
-use platform::{Answer, Bridge, DiskUsage, Error, Measured, System, SystemInfo, VolumeUsage};
+use platform::{Answer, DiskUsage, Measured, System, SystemInfo};
 use std::fs;
 
 impl System for Door {
@@ -80,28 +80,6 @@ impl System for Door {
         })
     }
 
-    fn prune_volumes(&self) -> Answer<'_, Vec<VolumeUsage>> {
-        Box::pin(async move {
-            let shared = self.0.clone();
-            to_the_end(blocking(move || crate::usage::prune_volumes(&shared))).await
-        })
-    }
-
-    fn bridge(&self) -> Answer<'_, Bridge> {
-        Box::pin(async move {
-            let bridge = self.0.bridge.as_ref().map_err(Error::clone)?;
-            let subnet = bridge.subnet();
-            Ok(Bridge {
-                id: self.0.identity.bridge.clone(),
-                link: format!("boc-{}", self.0.identity.daemon),
-                subnet: (subnet.base, subnet.prefix),
-                gateway: subnet.gateway(),
-                mtu: net::MTU,
-                created: self.0.identity.created,
-            })
-        })
-    }
-
     fn stop_daemon(&self, containers: bool) -> Answer<'_, ()> {
         Box::pin(async move {
             if containers {
@@ -122,6 +100,5 @@ impl System for Door {
 
 /// What the user should know of this node.
 fn warnings(shared: &Shared) -> Vec<String> {
-    let bridge = shared.bridge.as_ref().err().map(|error| error.message.clone());
-    bridge.into_iter().chain(crate::usage::warning(shared)).collect()
+    shared.networks.warning().into_iter().chain(crate::usage::warning(shared)).collect()
 }

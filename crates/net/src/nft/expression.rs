@@ -3,7 +3,8 @@
 //! Registers are counted here in words of four bytes from 0; a key of several parts lies in consecutive ones.
 
 use crate::netlink::Message;
-use std::net::Ipv4Addr;
+use model::{Protocol, Subnet};
+use std::net::IpAddr;
 
 // The kernel's names of what a rule may ask for and do.
 const REGISTER_0: u32 = 8;
@@ -29,7 +30,6 @@ const NOT_EQUAL: u32 = 1;
 
 const FAMILY_IPV4: u8 = 2;
 const FAMILY_IPV6: u8 = 10;
-const PROTOCOL_TCP: u8 = 6;
 /// `RTN_LOCAL`: an address of this host.
 const TYPE_LOCAL: u32 = 2;
 /// `ct state established,related` and `ct status dnat` as bits.
@@ -39,10 +39,17 @@ const JUMP: i32 = -3;
 /// Offsets in the header of IPv4 and IPv6.
 const SOURCE4: u32 = 12;
 const DESTINATION4: u32 = 16;
+const SOURCE6: u32 = 8;
 const DESTINATION6: u32 = 24;
+const SOURCE_PORT: u32 = 0;
 const DESTINATION_PORT: u32 = 2;
-/// Bytes of a link's name with its end, as the kernel compares them.
-const LINK_NAME_BYTES: usize = 16;
+/// `NFT_PAYLOAD_CSUM_INET`.
+const CHECKSUM_OF_INTERNET: u32 = 1;
+/// Registers that a link's name fills.
+const LINK_NAME_REGISTERS: u32 = 4;
+/// `enum nft_nat_types`.
+const NAT_SOURCE: u32 = 0;
+const NAT_DESTINATION: u32 = 1;
 
 /// One step of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,18 +58,26 @@ pub(crate) enum Expression {
     Ipv4,
     /// Only IPv6.
     Ipv6,
-    /// Only TCP.
-    Tcp,
+    /// Only this transport protocol, by its number.
+    Transport(u8),
+    /// Only where a port is this one.
+    Port { source: bool, port: u16 },
+    /// Writes another port in its place, and the checksum of that protocol anew, without the connection tracking.
+    SetPort { source: bool, port: u16, protocol: Protocol },
     /// Only to an address of this host.
     ToThisHost,
-    /// Only where a link's name is, or is not, this one.
-    Link { incoming: bool, name: String, equal: bool },
-    /// Only where an address lies in a subnet.
-    Address { source: bool, subnet: Ipv4Addr, prefix: u8 },
+    /// Only where an address lies in a subnet, whose family is known to be the packet's.
+    Address { source: bool, subnet: Subnet },
     /// Only what belongs to a connection that is known.
     KnownConnection,
     /// Only what was translated.
     WasTranslated,
+    /// Puts the name of the link on which it came, or leaves, into four registers.
+    LoadLink { incoming: bool, register: u32 },
+    /// Puts the source into registers from this one on.
+    LoadSource4(u32),
+    /// The same for IPv6: four registers.
+    LoadSource6(u32),
     /// Puts the destination into registers from this one on.
     LoadDestination4(u32),
     /// The same for IPv6: four registers.
@@ -73,8 +88,12 @@ pub(crate) enum Expression {
     LoadPort(u32),
     /// Only what is found under the key in the registers from 0 on; a map's data replace it there.
     Lookup { set: &'static str, data: bool },
-    /// Translates the destination to the address and port in the first two registers.
-    Translate,
+    /// Translates the destination to the address of IPv4 and the port in the first two registers.
+    Translate4,
+    /// Translates the destination to the address of IPv6 and the port in the first five registers.
+    Translate6,
+    /// Translates the source to the address in the first registers.
+    TranslateSource { ipv4: bool },
     /// Gives the packet the address of the link on which it leaves.
     Masquerade,
     /// Sends it to a port of this host.
@@ -88,47 +107,67 @@ pub(crate) enum Expression {
 }
 
 impl Expression {
-    pub(crate) fn from_link(name: &str) -> Expression {
-        Expression::Link { incoming: true, name: name.to_owned(), equal: true }
+    pub(crate) fn from(subnet: Subnet) -> Expression {
+        Expression::Address { source: true, subnet }
     }
 
-    pub(crate) fn to_link(name: &str) -> Expression {
-        Expression::Link { incoming: false, name: name.to_owned(), equal: true }
+    pub(crate) fn to(subnet: Subnet) -> Expression {
+        Expression::Address { source: false, subnet }
     }
 
-    pub(crate) fn not_to_link(name: &str) -> Expression {
-        Expression::Link { incoming: false, name: name.to_owned(), equal: false }
+    /// Only this transport protocol.
+    pub(crate) fn transport(protocol: Protocol) -> Expression {
+        Expression::Transport(protocol_number(protocol))
     }
 
-    pub(crate) fn from(subnet: Ipv4Addr, prefix: u8) -> Expression {
-        Expression::Address { source: true, subnet, prefix }
+    /// Only where the link on which it came, or leaves, is in a set.
+    pub(crate) fn link_in(incoming: bool, set: &'static str) -> [Expression; 2] {
+        [Expression::LoadLink { incoming, register: 0 }, Expression::Lookup { set, data: false }]
     }
 
-    pub(crate) fn to(subnet: Ipv4Addr, prefix: u8) -> Expression {
-        Expression::Address { source: false, subnet, prefix }
+    /// Only where the two links, the one on which it came first, are in a set of pairs.
+    pub(crate) fn links_in(set: &'static str) -> [Expression; 3] {
+        [
+            Expression::LoadLink { incoming: true, register: 0 },
+            Expression::LoadLink { incoming: false, register: LINK_NAME_REGISTERS },
+            Expression::Lookup { set, data: false },
+        ]
     }
 
     /// Says it to the kernel.
     pub(crate) fn write(&self, list: &mut Message) {
         match self {
-            Expression::Ipv4 => meta(list, META_FAMILY, &[FAMILY_IPV4], EQUAL),
-            Expression::Ipv6 => meta(list, META_FAMILY, &[FAMILY_IPV6], EQUAL),
-            Expression::Tcp => meta(list, META_PROTOCOL, &[PROTOCOL_TCP], EQUAL),
-            Expression::ToThisHost => to_this_host(list),
-            Expression::Link { incoming, name, equal } => {
-                let mut bytes = name.as_bytes().to_vec();
-                bytes.resize(LINK_NAME_BYTES, 0);
-                let key = if *incoming { META_IN_NAME } else { META_OUT_NAME };
-                meta(list, key, &bytes, if *equal { EQUAL } else { NOT_EQUAL });
+            Expression::Ipv4 => meta(list, META_FAMILY, &[FAMILY_IPV4]),
+            Expression::Ipv6 => meta(list, META_FAMILY, &[FAMILY_IPV6]),
+            Expression::Transport(number) => meta(list, META_PROTOCOL, &[*number]),
+            Expression::Port { source, port } => {
+                payload(list, TRANSPORT_HEADER, port_offset(*source), 2, 0);
+                compare(list, EQUAL, &port.to_be_bytes());
             }
-            Expression::Address { source, subnet, prefix } => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or(0);
-                payload(list, NETWORK_HEADER, if *source { SOURCE4 } else { DESTINATION4 }, 4, 0);
-                masked(list, &mask.to_be_bytes());
-                compare(list, EQUAL, &(subnet.to_bits() & mask).to_be_bytes());
+            Expression::SetPort { source, port, protocol } => {
+                immediate(list, &port.to_be_bytes());
+                set_port(list, *source, *protocol);
+            }
+            Expression::ToThisHost => to_this_host(list),
+            Expression::LoadLink { incoming, register } => {
+                load_meta(list, if *incoming { META_IN_NAME } else { META_OUT_NAME }, *register);
+            }
+            Expression::Address { source, subnet } => {
+                let (offset, base) = match (subnet.base(), source) {
+                    (IpAddr::V4(base), true) => (SOURCE4, base.octets().to_vec()),
+                    (IpAddr::V4(base), false) => (DESTINATION4, base.octets().to_vec()),
+                    (IpAddr::V6(base), true) => (SOURCE6, base.octets().to_vec()),
+                    (IpAddr::V6(base), false) => (DESTINATION6, base.octets().to_vec()),
+                };
+                let length = u32::try_from(base.len()).unwrap_or_default();
+                payload(list, NETWORK_HEADER, offset, length, 0);
+                masked(list, &mask(base.len(), subnet.prefix()));
+                compare(list, EQUAL, &base);
             }
             Expression::KnownConnection => connection(list, CT_STATE, STATE_KNOWN),
             Expression::WasTranslated => connection(list, CT_STATUS, STATUS_TRANSLATED),
+            Expression::LoadSource4(register) => payload(list, NETWORK_HEADER, SOURCE4, 4, *register),
+            Expression::LoadSource6(register) => payload(list, NETWORK_HEADER, SOURCE6, 16, *register),
             Expression::LoadDestination4(register) => {
                 payload(list, NETWORK_HEADER, DESTINATION4, 4, *register);
             }
@@ -143,21 +182,14 @@ impl Expression {
                     inner.big(3, REGISTER_0);
                 }
             }),
-            Expression::Translate => expression(list, "nat", |inner| {
-                const DESTINATION: u32 = 1;
-                inner
-                    .big(1, DESTINATION)
-                    .big(2, FAMILY_IPV4.into())
-                    .big(3, REGISTER_0)
-                    .big(5, REGISTER_0 + 1);
-            }),
+            Expression::Translate4 => translate(list, NAT_DESTINATION, FAMILY_IPV4, Some(1)),
+            Expression::Translate6 => translate(list, NAT_DESTINATION, FAMILY_IPV6, Some(4)),
+            Expression::TranslateSource { ipv4 } => {
+                translate(list, NAT_SOURCE, if *ipv4 { FAMILY_IPV4 } else { FAMILY_IPV6 }, None);
+            }
             Expression::Masquerade => expression(list, "masq", |_| {}),
             Expression::Redirect(port) => {
-                expression(list, "immediate", |inner| {
-                    inner.big(1, REGISTER_0).nest(2, |data| {
-                        data.attribute(DATA_VALUE, &port.to_be_bytes());
-                    });
-                });
+                immediate(list, &port.to_be_bytes());
                 expression(list, "redir", |inner| {
                     inner.big(1, REGISTER_0);
                 });
@@ -175,6 +207,37 @@ fn expression(list: &mut Message, name: &str, fill: impl FnOnce(&mut Message)) {
     });
 }
 
+/// Puts a value into the first register.
+fn immediate(list: &mut Message, value: &[u8]) {
+    expression(list, "immediate", |inner| {
+        inner.big(1, REGISTER_0).nest(2, |data| {
+            data.attribute(DATA_VALUE, value);
+        });
+    });
+}
+
+/// The number of a protocol in a packet.
+pub(crate) const fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
+    }
+}
+
+const fn port_offset(source: bool) -> u32 {
+    if source { SOURCE_PORT } else { DESTINATION_PORT }
+}
+
+/// Where a checksum stands in the header.
+const fn checksum_offset(protocol: Protocol) -> u32 {
+    match protocol {
+        Protocol::Tcp => 16,
+        Protocol::Udp => 6,
+        Protocol::Sctp => 8,
+    }
+}
+
 fn compare(list: &mut Message, operator: u32, value: &[u8]) {
     expression(list, "cmp", |inner| {
         inner.big(1, REGISTER_0).big(2, operator).nest(3, |data| {
@@ -189,9 +252,9 @@ fn load_meta(list: &mut Message, key: u32, register: u32) {
     });
 }
 
-fn meta(list: &mut Message, key: u32, value: &[u8], operator: u32) {
+fn meta(list: &mut Message, key: u32, value: &[u8]) {
     load_meta(list, key, 0);
-    compare(list, operator, value);
+    compare(list, EQUAL, value);
 }
 
 fn payload(list: &mut Message, base: u32, offset: u32, length: u32, register: u32) {
@@ -200,16 +263,44 @@ fn payload(list: &mut Message, base: u32, offset: u32, length: u32, register: u3
     });
 }
 
+/// Puts the first register in the place of a port.
+fn set_port(list: &mut Message, source: bool, protocol: Protocol) {
+    expression(list, "payload", |inner| {
+        inner.big(5, REGISTER_0).big(2, TRANSPORT_HEADER).big(3, port_offset(source)).big(4, 2);
+        inner.big(6, CHECKSUM_OF_INTERNET).big(7, checksum_offset(protocol)).big(8, 0);
+    });
+}
+
+/// The bits of a prefix in an address of so many bytes.
+fn mask(bytes: usize, prefix: u8) -> Vec<u8> {
+    (0..bytes)
+        .map(|index| {
+            let bits = usize::from(prefix).saturating_sub(index * 8).min(8);
+            !u8::MAX.checked_shr(u32::try_from(bits).unwrap_or(8)).unwrap_or(0)
+        })
+        .collect()
+}
+
 /// `register & mask`.
-fn masked(list: &mut Message, mask: &[u8; 4]) {
+fn masked(list: &mut Message, mask: &[u8]) {
     expression(list, "bitwise", |inner| {
-        inner.big(1, REGISTER_0).big(2, REGISTER_0).big(3, 4);
+        inner.big(1, REGISTER_0).big(2, REGISTER_0).big(3, u32::try_from(mask.len()).unwrap_or_default());
         inner.nest(4, |data| {
             data.attribute(DATA_VALUE, mask);
         });
         inner.nest(5, |data| {
-            data.attribute(DATA_VALUE, &[0; 4]);
+            data.attribute(DATA_VALUE, &vec![0; mask.len()]);
         });
+    });
+}
+
+/// Translates to the address in the first registers, and to the port in that register.
+fn translate(list: &mut Message, kind: u32, family: u8, port: Option<u32>) {
+    expression(list, "nat", |inner| {
+        inner.big(1, kind).big(2, family.into()).big(3, REGISTER_0);
+        if let Some(port) = port {
+            inner.big(5, REGISTER_0 + port);
+        }
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::MAKE;
 use super::expression::Expression;
-use crate::netlink::{APPEND, Message};
+use crate::netlink::{APPEND, DUMP, Message};
 
 const SUBSYSTEM: u16 = 10 << 8;
 const BATCH_BEGIN: u16 = 16;
@@ -11,6 +11,7 @@ const NEW_TABLE: u16 = SUBSYSTEM;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const GET_RULE: u16 = SUBSYSTEM | 7;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const NEW_ELEMENT: u16 = SUBSYSTEM | 12;
@@ -19,6 +20,13 @@ const DELETE_ELEMENT: u16 = SUBSYSTEM | 14;
 /// Tables of both families.
 const FAMILY_INET: u8 = 1;
 const SET_IS_MAP: u32 = 8;
+/// Each element is a range, from its key to its end, in every part of the key.
+const SET_OF_RANGES: u32 = 4 | 0x80;
+/// What nft(8) keeps beside a set to list it: the first entry says that the keys are in the machine's order, as names of links are.
+const KEYS_IN_HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 const POLICY_ACCEPT: u32 = 1;
 
 /// Where a chain hooks in.
@@ -44,7 +52,21 @@ const ELEMENTS_MAX: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Element {
     pub(crate) key: Vec<u8>,
+    /// The last key of a range.
+    pub(crate) end: Option<Vec<u8>>,
     pub(crate) data: Option<Vec<u8>>,
+}
+
+/// A set, or a map if it has data: types for nft(8) to list it by, and bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) key_type: u32,
+    pub(crate) key_bytes: u32,
+    pub(crate) data: Option<(u32, u32)>,
+    /// Where the elements are ranges: the bytes of each part of the key.
+    pub(crate) range_parts: Vec<u32>,
+    /// Whether the key is a number or name in the machine's order.
+    pub(crate) host_order: bool,
 }
 
 impl Element {
@@ -56,6 +78,11 @@ impl Element {
             if let Some(data) = &self.data {
                 element.nest(2, |inner| {
                     inner.attribute(1, data);
+                });
+            }
+            if let Some(end) = &self.end {
+                element.nest(10, |inner| {
+                    inner.attribute(1, end);
                 });
             }
         });
@@ -126,27 +153,48 @@ impl Batch {
         });
     }
 
-    pub(crate) fn set(&mut self, name: &str, key: u32, key_bytes: u32) {
-        self.any_set(name, key, key_bytes, None);
+    /// How many rules it writes.
+    pub(crate) fn rules(&self) -> usize {
+        self.messages.iter().filter(|message| message.kind() == NEW_RULE).count()
     }
 
-    pub(crate) fn map(&mut self, name: &str, key: u32, key_bytes: u32, data: u32, data_bytes: u32) {
-        self.any_set(name, key, key_bytes, Some((data, data_bytes)));
+    /// Asks for all rules of a table.
+    pub(crate) fn rules_of(table: &str) -> Message {
+        let mut message = head(GET_RULE, DUMP, FAMILY_INET, 0);
+        message.text(1, table);
+        message
     }
 
-    fn any_set(&mut self, name: &str, key: u32, key_bytes: u32, data: Option<(u32, u32)>) {
+    pub(crate) fn set(&mut self, name: &str, shape: &Shape) {
         self.sets += 1;
         let number = self.sets;
         self.push(NEW_SET, MAKE, |message| {
-            message
-                .text(2, name)
-                .big(3, if data.is_some() { SET_IS_MAP } else { 0 })
-                .big(4, key)
-                .big(5, key_bytes);
-            if let Some((data, bytes)) = data {
+            let mut flags = 0;
+            if shape.data.is_some() {
+                flags |= SET_IS_MAP;
+            }
+            if !shape.range_parts.is_empty() {
+                flags |= SET_OF_RANGES;
+            }
+            message.text(2, name).big(3, flags).big(4, shape.key_type).big(5, shape.key_bytes);
+            if let Some((data, bytes)) = shape.data {
                 message.big(6, data).big(7, bytes);
             }
             message.big(10, number);
+            if !shape.range_parts.is_empty() {
+                message.nest(9, |description| {
+                    description.nest(2, |parts| {
+                        for bytes in &shape.range_parts {
+                            parts.nest(1, |part| {
+                                part.big(1, *bytes);
+                            });
+                        }
+                    });
+                });
+            }
+            if shape.host_order {
+                message.attribute(13, &KEYS_IN_HOST_ORDER);
+            }
         });
     }
 

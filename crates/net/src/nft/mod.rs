@@ -1,54 +1,56 @@
 //! The node's one nftables table, nft(8), written over netlink.
 //!
 //! ```text
-//! map ports_any  { inet_proto . inet_service : ipv4_addr . inet_service }              a port of every address
-//! map ports_at   { ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }  a port of one address
-//! set ports6_any { inet_service }   set ports6_at { ipv6_addr . inet_service }         TCP ports that the edge serves
+//! set bridges    { ifname }            our bridges
+//! set same       { ifname . ifname }   each bridge and itself
+//! set inside4 / 6 { address . ifname } the addresses of each bridge's subnets, with the bridge
+//! set neighbours { ifname . ifname }   the same, where containers reach each other
+//! set internal   { ifname }            bridges that are cut off
+//! set unprotected4 / 6, routed4 / 6    { ifname }   bridges that are reached without translation
+//! set masqueraded4 / 6  { ifname }     bridges whose packets leave with the host's address
+//! map source4 / 6       { ifname : address }        or with this one
+//! set entries4 / 6      { address . inet_proto . inet_service }   published ports of routed bridges
 //!
-//! chain guard       prerouting, raw:   what comes from the bridge and wants, or feigns, the host's loopback is dropped
+//! map ports4_any { inet_proto . inet_service : ipv4_addr . inet_service }              a port of every address
+//! map ports4_at  { ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }  a port of one address
+//! map ports6_any, ports6_at                                                            the same of IPv6
+//! set edge_any   { inet_proto . inet_service }                                         ports of IPv6 that the edge serves
+//! set edge_at    { ipv6_addr . inet_proto . inet_service }
+//!
+//! chain guard       prerouting, raw:   what comes from a bridge and wants, or feigns, the host's loopback is dropped
 //! chain prerouting  nat:               to this host: translate by map, or redirect to the edge
 //! chain output      nat:               the same for the host's own connections
-//! chain postrouting nat:               what leaves the bridge gets the host's address
-//! chain forward     filter:            into the bridge only what was translated, answers, and neighbours
+//! chain postrouting nat:               what leaves a bridge gets the host's address
+//! chain forward     filter:            into a bridge only what was translated, answers, and neighbours
 //! chain edge                           redirect to the edge's port
 //! ```
 //!
-//! The chains are written whole, in one transaction; a container only adds and removes elements.
+//! The chains are written once, in one transaction, and do not grow with what there is: a network adds elements to the sets of
+//! links, a container to the maps of ports.
 
+mod elements;
+mod explain;
 mod expression;
 mod message;
 
+pub(crate) use explain::explain;
 pub(crate) use message::Batch;
 
 use crate::Error;
 use crate::netlink::CREATE;
 use crate::netlink::Socket;
-use crate::value::Ipv4Net;
+use crate::value::Bridge;
+use crate::watch::Watch;
+use elements::{PORT_SETS, links, ports};
+pub(crate) use expression::Expression;
 use expression::Expression as Do;
-use message::{Element, Hook, Kind};
-use model::{Protocol, PublishedPort};
+pub(crate) use message::{Hook, Kind};
+use model::{Protocol, PublishedPort, Subnet};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Types of keys and data as nft(8) numbers them, for its listing alone.
-mod types {
-    pub(super) const IPV4: u32 = 7;
-    pub(super) const IPV6: u32 = 8;
-    pub(super) const PROTOCOL: u32 = 12;
-    pub(super) const SERVICE: u32 = 13;
-
-    /// Several in a row.
-    pub(super) fn concatenated(parts: &[u32]) -> u32 {
-        parts.iter().fold(0, |all, part| all << 6 | part)
-    }
-}
-
-const PORTS_ANY: &str = "ports_any";
-const PORTS_AT: &str = "ports_at";
-const PORTS6_ANY: &str = "ports6_any";
-const PORTS6_AT: &str = "ports6_at";
-
+/// Flags of a message that makes something that may be there.
+const MAKE: u16 = CREATE;
 /// The node's table.
 pub(crate) struct Table {
     name: String,
@@ -60,17 +62,34 @@ impl Table {
         Ok(Table { name, socket: Socket::open_netfilter()? })
     }
 
+    /// Notices when somebody else takes something out of it.
+    pub(crate) fn watch(&self) -> Result<Watch, Error> {
+        Watch::new(self.name.clone(), self.socket.number()?)
+    }
+
+    /// Whether it has as many rules as were written.
+    pub(crate) fn is_whole(&self) -> Result<bool, Error> {
+        let mut wanted = Batch::new(&self.name);
+        shape(&mut wanted);
+        let listed =
+            self.socket.dump(&Batch::rules_of(&self.name), || format!("list the rules of {}", self.name));
+        match listed {
+            Err(Error::Refused { source: Errno::NOENT, .. }) => Ok(false),
+            other => Ok(other?.len() >= wanted.rules()),
+        }
+    }
+
     fn commit(&self, batch: Batch, operation: &str) -> Result<(), Error> {
         self.socket.request(&batch.finish(), || format!("{operation} the nftables table {}", self.name))
     }
 
-    /// Writes the whole table, in place of whatever chains it has; what is in its maps stays.
+    /// Writes the whole table, in place of whatever chains it has; what is in its sets stays.
     ///
-    /// A table whose maps or chains are of another shape, as another version of this program may have left it, is replaced in
-    /// one step; its maps are empty then, until [`Table::replace`].
-    pub(crate) fn write(&self, bridge: &str, subnet: Ipv4Net) -> Result<(), Error> {
+    /// A table whose sets or chains are of another shape, as another version of this program may have left it, is replaced in
+    /// one step; its sets are empty then, until [`Table::connect`] and [`Table::replace`].
+    pub(crate) fn write(&self) -> Result<(), Error> {
         let mut batch = Batch::new(&self.name);
-        shape(&mut batch, bridge, subnet);
+        shape(&mut batch);
         match self.commit(batch, "write") {
             Err(Error::Refused {
                 source: Errno::EXIST | Errno::INVAL | Errno::OPNOTSUPP | Errno::BUSY,
@@ -81,29 +100,41 @@ impl Table {
         let mut batch = Batch::new(&self.name);
         batch.table();
         batch.delete_table();
-        shape(&mut batch, bridge, subnet);
+        shape(&mut batch);
         self.commit(batch, "write")
     }
 
-    /// Points the redirection at the edge's port.
+    /// Makes the sets of links say what these bridges are, and nothing else, in one step.
+    pub(crate) fn connect(&self, bridges: &[&Bridge]) -> Result<(), Error> {
+        let mut batch = Batch::new(&self.name);
+        for (set, elements) in links(bridges) {
+            batch.empty(set);
+            batch.add(set, &elements);
+        }
+        self.commit(batch, "write the bridges into")
+    }
+
+    /// Points the redirection at the edge's port, for connections and for datagrams.
     pub(crate) fn redirect(&self, port: u16) -> Result<(), Error> {
         let mut batch = Batch::new(&self.name);
         batch.flush_chain("edge");
-        batch.rule("edge", &[Do::Tcp, Do::Redirect(port)]);
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            batch.rule("edge", &[Do::transport(protocol), Do::Redirect(port)]);
+        }
         self.commit(batch, "redirect to the edge in")
     }
 
     /// Adds ports to the maps.
-    pub(crate) fn publish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
+    pub(crate) fn publish(&self, published: &[PublishedPort]) -> Result<(), Error> {
         let mut batch = Batch::new(&self.name);
-        fill(&mut batch, ports);
+        fill(&mut batch, published);
         self.commit(batch, "publish ports in")
     }
 
     /// Takes ports out of the maps: in one step, and where one is missing, one by one, as that is no reason to leave the others.
-    pub(crate) fn unpublish(&self, ports: &[PublishedPort]) -> Result<(), Error> {
+    pub(crate) fn unpublish(&self, published: &[PublishedPort]) -> Result<(), Error> {
         let operation = "take ports out of";
-        let sets = elements(ports);
+        let sets = ports(published);
         let mut batch = Batch::new(&self.name);
         for (set, elements) in &sets {
             batch.remove(set, elements);
@@ -127,12 +158,12 @@ impl Table {
     }
 
     /// Makes the maps hold exactly these ports, in one step.
-    pub(crate) fn replace(&self, ports: &[PublishedPort]) -> Result<(), Error> {
+    pub(crate) fn replace(&self, published: &[PublishedPort]) -> Result<(), Error> {
         let mut batch = Batch::new(&self.name);
-        for set in [PORTS_ANY, PORTS_AT, PORTS6_ANY, PORTS6_AT] {
+        for set in PORT_SETS {
             batch.empty(set);
         }
-        fill(&mut batch, ports);
+        fill(&mut batch, published);
         self.commit(batch, "replace the ports in")
     }
 
@@ -147,61 +178,16 @@ impl Table {
     }
 }
 
-/// Puts something of four bytes into a key, padded as nftables wants it.
-fn padded(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    out.resize(out.len().next_multiple_of(4), 0);
-    out
-}
-
-/// The elements that published ports are, set by set.
-fn elements(ports: &[PublishedPort]) -> BTreeMap<&'static str, Vec<Element>> {
-    let mut sets: BTreeMap<&'static str, Vec<Element>> = BTreeMap::new();
-    let mut add = |set, key, data| sets.entry(set).or_default().push(Element { key, data });
-    for port in ports {
-        let protocol = padded(&[match port.protocol {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Sctp => 132,
-        }]);
-        let service = port.host_port.to_be_bytes();
-        let Some(address) = port.ipv4 else { continue };
-        let inside = [address.octets().to_vec(), padded(&port.port.to_be_bytes())].concat();
-        // Datagrams over IPv6 go to a socket of the edge's own.
-        let tcp = port.protocol == Protocol::Tcp;
-        match port.host {
-            None => {
-                add(PORTS_ANY, [protocol, padded(&service)].concat(), Some(inside));
-                if tcp {
-                    add(PORTS6_ANY, service.to_vec(), None);
-                }
-            }
-            Some(IpAddr::V4(host)) => {
-                add(PORTS_AT, [host.octets().to_vec(), protocol, padded(&service)].concat(), Some(inside));
-            }
-            Some(IpAddr::V6(host)) if tcp => {
-                add(PORTS6_AT, [host.octets().to_vec(), padded(&service)].concat(), None);
-            }
-            Some(IpAddr::V6(_)) => {}
-        }
-    }
-    sets
-}
-
-fn fill(batch: &mut Batch, ports: &[PublishedPort]) {
-    for (set, elements) in elements(ports) {
+fn fill(batch: &mut Batch, published: &[PublishedPort]) {
+    for (set, elements) in ports(published) {
         batch.add(set, &elements);
     }
 }
 
-/// All of the table: its maps as they are, its chains anew.
-fn shape(batch: &mut Batch, bridge: &str, subnet: Ipv4Net) {
+/// All of the table: its sets as they are, its chains anew.
+fn shape(batch: &mut Batch) {
     batch.table();
-    let port = types::concatenated(&[types::IPV4, types::SERVICE]);
-    batch.map(PORTS_ANY, types::concatenated(&[types::PROTOCOL, types::SERVICE]), 8, port, 8);
-    batch.map(PORTS_AT, types::concatenated(&[types::IPV4, types::PROTOCOL, types::SERVICE]), 12, port, 8);
-    batch.set(PORTS6_ANY, types::SERVICE, 2);
-    batch.set(PORTS6_AT, types::concatenated(&[types::IPV6, types::SERVICE]), 20);
+    elements::shape(batch);
     batch.chain("edge", None);
     let base = |kind, hook, priority| Some((kind, hook, priority));
     batch.chain("guard", base(Kind::Filter, Hook::Prerouting, -300));
@@ -213,85 +199,150 @@ fn shape(batch: &mut Batch, bridge: &str, subnet: Ipv4Net) {
         batch.flush_chain(chain);
     }
     let mut rules = |chain, rules: Vec<Vec<Do>>| rules.iter().for_each(|rule| batch.rule(chain, rule));
-    rules("guard", guarded(bridge));
+    rules("guard", guarded());
     // The host's loopback addresses are no way in: a neighbour on a wire that sends there reaches no port published on them.
-    rules("prerouting", vec![vec![Do::Ipv4, Do::to(Ipv4Addr::LOCALHOST, 8), Do::Accept]]);
+    rules("prerouting", vec![vec![Do::Ipv4, Do::to(loopback4()), Do::Accept]]);
     rules("prerouting", published());
     rules("output", published());
-    rules("postrouting", leaving(bridge, subnet));
-    rules("forward", entering(bridge));
+    rules("postrouting", leaving());
+    rules("forward", entering());
 }
 
-/// What must not come from the bridge, on which the kernel lets loopback addresses pass (`route_localnet`).
-fn guarded(bridge: &str) -> Vec<Vec<Do>> {
+fn loopback4() -> Subnet {
+    Subnet::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 8)
+}
+
+/// A rule of several parts.
+fn rule<const N: usize>(parts: [&[Do]; N]) -> Vec<Do> {
+    parts.concat()
+}
+
+/// What must not come from a bridge, on which the kernel lets loopback addresses pass (`route_localnet`).
+fn guarded() -> Vec<Vec<Do>> {
+    let from_bridge = Do::link_in(true, elements::BRIDGES);
     vec![
-        vec![Do::from_link(bridge), Do::Ipv4, Do::to(Ipv4Addr::LOCALHOST, 8), Do::Drop],
-        vec![Do::from_link(bridge), Do::Ipv4, Do::from(Ipv4Addr::LOCALHOST, 8), Do::Drop],
+        rule([&from_bridge, &[Do::Ipv4, Do::to(loopback4()), Do::Drop]]),
+        rule([&from_bridge, &[Do::Ipv4, Do::from(loopback4()), Do::Drop]]),
     ]
 }
 
 /// What becomes of packets to the host itself.
 fn published() -> Vec<Vec<Do>> {
-    vec![
-        vec![
-            Do::Ipv4,
-            Do::ToThisHost,
-            Do::LoadDestination4(0),
-            Do::LoadProtocol(1),
-            Do::LoadPort(2),
-            Do::Lookup { set: PORTS_AT, data: true },
-            Do::Translate,
-        ],
-        vec![
-            Do::Ipv4,
-            Do::ToThisHost,
-            Do::LoadProtocol(0),
-            Do::LoadPort(1),
-            Do::Lookup { set: PORTS_ANY, data: true },
-            Do::Translate,
-        ],
-        vec![
-            Do::Ipv6,
-            Do::Tcp,
-            Do::ToThisHost,
-            Do::LoadDestination6(0),
-            Do::LoadPort(4),
-            Do::Lookup { set: PORTS6_AT, data: false },
-            Do::Jump("edge"),
-        ],
-        vec![
-            Do::Ipv6,
-            Do::Tcp,
-            Do::ToThisHost,
-            Do::LoadPort(0),
-            Do::Lookup { set: PORTS6_ANY, data: false },
-            Do::Jump("edge"),
-        ],
-    ]
+    let at4 = [Do::LoadDestination4(0), Do::LoadProtocol(1), Do::LoadPort(2)];
+    let at6 = [Do::LoadDestination6(0), Do::LoadProtocol(4), Do::LoadPort(5)];
+    let any = [Do::LoadProtocol(0), Do::LoadPort(1)];
+    let in_map = |set| [Do::Lookup { set, data: true }];
+    let to_edge = |set| [Do::Lookup { set, data: false }, Do::Jump("edge")];
+    // No answer finds back from a container to what exists on one link of the host alone.
+    let local = [
+        Subnet::of(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        Subnet::of(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+    ];
+    let mut rules = vec![
+        rule([&[Do::Ipv4, Do::ToThisHost], &at4, &in_map(elements::PORTS4_AT), &[Do::Translate4]]),
+        rule([&[Do::Ipv4, Do::ToThisHost], &any, &in_map(elements::PORTS4_ANY), &[Do::Translate4]]),
+    ];
+    for subnet in local {
+        let there = [Do::Ipv6, Do::to(subnet), Do::ToThisHost];
+        rules.push(rule([&there, &at6, &to_edge(elements::EDGE_AT)]));
+        rules.push(rule([&there, &any, &to_edge(elements::EDGE_ANY)]));
+    }
+    let here = [Do::Ipv6, Do::ToThisHost];
+    rules.push(rule([&here, &at6, &in_map(elements::PORTS6_AT), &[Do::Translate6]]));
+    rules.push(rule([&here, &any, &in_map(elements::PORTS6_ANY), &[Do::Translate6]]));
+    rules.push(rule([&here, &at6, &to_edge(elements::EDGE_AT)]));
+    rules.push(rule([&here, &any, &to_edge(elements::EDGE_ANY)]));
+    rules
 }
 
-/// What becomes of packets that leave the bridge, or enter it by a way on which the answer would not come back.
-fn leaving(bridge: &str, subnet: Ipv4Net) -> Vec<Vec<Do>> {
-    let inside = (subnet.address, subnet.prefix);
-    vec![
-        // To the outside: the host's address.
-        vec![Do::Ipv4, Do::from(inside.0, inside.1), Do::not_to_link(bridge), Do::Masquerade],
+/// What becomes of packets that leave a bridge, or enter it by a way on which the answer would not come back.
+fn leaving() -> Vec<Vec<Do>> {
+    let to_bridge = Do::link_in(false, elements::BRIDGES);
+    let mut rules = vec![
         // From the host's loopback addresses: a container cannot answer those.
-        vec![Do::Ipv4, Do::from(Ipv4Addr::LOCALHOST, 8), Do::to_link(bridge), Do::Masquerade],
-        // From one container through a published port to another, or to itself: the answer must come back this way.
-        vec![Do::Ipv4, Do::from(inside.0, inside.1), Do::to_link(bridge), Do::WasTranslated, Do::Masquerade],
-    ]
+        rule([&to_bridge, &[Do::Ipv4, Do::from(loopback4()), Do::Masquerade]]),
+        // From one container through a published port to a neighbour, or to itself: the answer must come back this way.
+        vec![
+            Do::Ipv4,
+            Do::WasTranslated,
+            Do::LoadSource4(0),
+            Do::LoadLink { incoming: false, register: 1 },
+            Do::Lookup { set: elements::INSIDE4, data: false },
+            Do::Masquerade,
+        ],
+        vec![
+            Do::Ipv6,
+            Do::WasTranslated,
+            Do::LoadSource6(0),
+            Do::LoadLink { incoming: false, register: 4 },
+            Do::Lookup { set: elements::INSIDE6, data: false },
+            Do::Masquerade,
+        ],
+        // From one of our bridges to another: both know the way.
+        rule([&to_bridge, &[Do::Accept]]),
+    ];
+    let families = [
+        (Do::Ipv4, elements::SOURCE4, elements::MASQUERADED4, true),
+        (Do::Ipv6, elements::SOURCE6, elements::MASQUERADED6, false),
+    ];
+    for (family, source, masqueraded, ipv4) in families {
+        let from = Do::LoadLink { incoming: true, register: 0 };
+        rules.push(vec![
+            family.clone(),
+            from.clone(),
+            Do::Lookup { set: source, data: true },
+            Do::TranslateSource { ipv4 },
+        ]);
+        rules.push(vec![family, from, Do::Lookup { set: masqueraded, data: false }, Do::Masquerade]);
+    }
+    rules
 }
 
-/// What may enter the bridge.
-fn entering(bridge: &str) -> Vec<Vec<Do>> {
-    vec![
-        vec![Do::to_link(bridge), Do::KnownConnection, Do::Accept],
-        vec![Do::to_link(bridge), Do::WasTranslated, Do::Accept],
-        vec![Do::to_link(bridge), Do::from_link(bridge), Do::Accept],
-        vec![Do::to_link(bridge), Do::Drop],
-    ]
+/// What may enter a bridge, or pass from one to another.
+fn entering() -> Vec<Vec<Do>> {
+    let (from_bridge, to_bridge) =
+        (Do::link_in(true, elements::BRIDGES), Do::link_in(false, elements::BRIDGES));
+    let mut rules = vec![
+        rule([&to_bridge, &[Do::KnownConnection, Do::Accept]]),
+        rule([&Do::links_in(elements::NEIGHBOURS), &[Do::Accept]]),
+        rule([&Do::links_in(elements::SAME), &[Do::WasTranslated, Do::Accept]]),
+        rule([&Do::link_in(true, elements::INTERNAL), &[Do::Drop]]),
+        rule([&Do::link_in(false, elements::INTERNAL), &[Do::Drop]]),
+        rule([&to_bridge, &[Do::WasTranslated, Do::Accept]]),
+    ];
+    let families = [
+        (
+            Do::Ipv4,
+            elements::ROUTED4,
+            elements::ENTRIES4,
+            elements::UNPROTECTED4,
+            Do::LoadDestination4(0),
+            1,
+            1,
+        ),
+        (
+            Do::Ipv6,
+            elements::ROUTED6,
+            elements::ENTRIES6,
+            elements::UNPROTECTED6,
+            Do::LoadDestination6(0),
+            4,
+            58,
+        ),
+    ];
+    for (family, routed, entries, unprotected, destination, next, echo) in families {
+        let (only, to_routed) = (std::slice::from_ref(&family), Do::link_in(false, routed));
+        rules.push(rule([
+            only,
+            &to_routed,
+            &[destination, Do::LoadProtocol(next), Do::LoadPort(next + 1)],
+            &[Do::Lookup { set: entries, data: false }, Do::Accept],
+        ]));
+        rules.push(rule([only, &to_routed, &[Do::Transport(echo), Do::Accept]]));
+        // Isolation comes first: who may come from outside may not come from a neighbouring network.
+        rules.push(rule([only, &from_bridge, &to_bridge, &[Do::Drop]]));
+        rules.push(rule([only, &Do::link_in(false, unprotected), &[Do::Accept]]));
+    }
+    rules.push(rule([&to_bridge, &[Do::Drop]]));
+    rules
 }
-
-/// Flags of a message that makes something that may be there.
-const MAKE: u16 = CREATE;

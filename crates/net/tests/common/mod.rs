@@ -5,8 +5,9 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(unreachable_pub, reason = "shared by test programs")]
 
-use model::{Protocol, PublishedPort};
-use net::{Endpoint, Ipv4Net, Namespace, NetConfig, Network};
+use model::network::Gateway;
+use model::{Protocol, PublishedPort, Subnet};
+use net::{Bridge, Dataplane, Endpoint, Namespace, WayOut};
 use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::io::{Read, Write};
@@ -42,17 +43,82 @@ pub fn run(command: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-pub fn open(daemon: &str) -> Network {
-    let subnet = Ipv4Net { address: Ipv4Addr::new(172, 30, 0, 0), prefix: 16 };
-    let gateway = Ipv4Addr::new(172, 30, 0, 1);
-    Network::open(NetConfig { daemon: daemon.to_owned(), subnet, gateway, mtu: net::MTU }).unwrap()
+/// A bridge of this daemon with these subnets, whose first addresses are the host's.
+pub fn bridge(link: &str, subnets: &[&str]) -> Bridge {
+    let subnets: Vec<Subnet> = subnets.iter().map(|text| text.parse().unwrap()).collect();
+    Bridge {
+        link: link.to_owned(),
+        is_foreign: false,
+        mtu: net::MTU,
+        gateways: subnets.iter().map(|subnet| subnet.nth(1).unwrap()).collect(),
+        subnets,
+        neighbours: true,
+        internal: false,
+        ipv4: Gateway::default(),
+        ipv6: Gateway::default(),
+    }
 }
 
-pub fn container(network: &Network, address: Ipv4Addr) -> Namespace {
-    let namespace = network.namespace().unwrap();
+/// The name of the bridge that [`open`] makes.
+pub fn first_bridge(daemon: &str) -> String {
+    format!("boc-{daemon}")
+}
+
+pub fn open(daemon: &str) -> Dataplane {
+    let dataplane = Dataplane::open(daemon.to_owned()).unwrap();
+    dataplane.add_bridge(bridge(&first_bridge(daemon), &["172.30.0.0/16"])).unwrap();
+    dataplane
+}
+
+/// The place of a container with this address on the first bridge.
+pub fn endpoint(network: &Dataplane, address: Ipv4Addr) -> Endpoint {
     let [a, b, c, d] = address.octets();
-    network.attach(&namespace, &Endpoint { address, mac: [0x02, 0x42, a, b, c, d] }).unwrap();
+    Endpoint {
+        link: network.link_name(u32::from_be_bytes([0, 0, c, d])),
+        inside: "eth0".to_owned(),
+        ipv4: Some((address, 16)),
+        ipv6: None,
+        mac: [0x02, 0x42, a, b, c, d],
+    }
+}
+
+/// A container on a bridge, which is its way out.
+pub fn container_on(network: &Dataplane, bridge: &Bridge, endpoint: &Endpoint) -> Namespace {
+    let namespace = network.namespace().unwrap();
+    network.attach(&namespace, &bridge.link, endpoint).unwrap();
+    let hop = |ipv4: bool| bridge.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == ipv4);
+    let (mut way, inside) = (WayOut::default(), endpoint.inside.clone());
+    if let (Some(IpAddr::V4(hop)), Some(_)) = (hop(true), endpoint.ipv4) {
+        way.ipv4 = Some((inside.clone(), Some(hop)));
+    }
+    if let (Some(IpAddr::V6(hop)), Some(_)) = (hop(false), endpoint.ipv6) {
+        way.ipv6 = Some((inside, Some(hop)));
+    }
+    Dataplane::set_way_out(&namespace, &way).unwrap();
     namespace
+}
+
+pub fn container(network: &Dataplane, address: Ipv4Addr) -> Namespace {
+    let endpoint = endpoint(network, address);
+    let daemon = &endpoint.link[1..9];
+    container_on(network, &bridge(&first_bridge(daemon), &["172.30.0.0/16"]), &endpoint)
+}
+
+/// Keeps the links of these containers on the first bridge, and these ports.
+pub fn retain(network: &Dataplane, addresses: &[Ipv4Addr], ports: &[PublishedPort]) {
+    let links: Vec<(String, String)> = addresses
+        .iter()
+        .map(|address| endpoint(network, *address).link)
+        .map(|link| (first_bridge(&link[1..9]), link))
+        .map(|(bridge, link)| (link, bridge))
+        .collect();
+    let links: Vec<(&str, &str)> =
+        links.iter().map(|(link, bridge)| (link.as_str(), bridge.as_str())).collect();
+    network.retain(&links, ports).unwrap();
+}
+
+pub fn detach(network: &Dataplane, address: Ipv4Addr) {
+    network.detach(&endpoint(network, address).link).unwrap();
 }
 
 pub fn published(
@@ -108,7 +174,7 @@ pub fn fetch(address: &str) -> std::io::Result<String> {
 pub const OUTSIDE: &str = "198.18.0.9";
 
 /// A namespace on a wire with the host, which routes everything to the host.
-pub fn outside(network: &Network) -> Namespace {
+pub fn outside(network: &Dataplane) -> Namespace {
     let outside = network.namespace().unwrap();
     run("ip link add up0 type veth peer name up1");
     run("ip addr add 198.18.0.1/24 dev up0");

@@ -131,7 +131,9 @@ fn mount_one(child: &mut Child<'_>, index: usize, mount: &Mount) -> Outcome {
     let name = target.display();
     let options = &mount.options;
     let made = match &mount.kind {
-        MountKind::Bind { .. } => child.sources.binds.get_mut(index).and_then(Option::take),
+        MountKind::Bind { .. } | MountKind::Beneath { .. } | MountKind::Layers { .. } => {
+            child.sources.binds.get_mut(index).and_then(Option::take)
+        }
         MountKind::New { .. } => child.found.made.get_mut(index).and_then(Option::take),
         MountKind::Dev => return dev::mount(child, target),
         MountKind::Cgroup => return mount_cgroup(child, target, &mount.options),
@@ -140,7 +142,7 @@ fn mount_one(child: &mut Child<'_>, index: usize, mount: &Mount) -> Outcome {
     let changes = |what: Change| {
         sys::mount::change(made.as_fd(), what).during(format_args!("set the options of the mount on {name}"))
     };
-    if let MountKind::Bind { .. } = &mount.kind {
+    if mount.kind.is_of_host() {
         changes(options.tree)?;
         changes(options.mount)?;
     }

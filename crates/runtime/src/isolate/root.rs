@@ -187,6 +187,59 @@ fn mapped_overlay(
     })
 }
 
+/// What layers show together, or a part of it, as a detached tree that nobody can write through.
+pub(super) fn layers(
+    lower: &[PathBuf],
+    part: &Path,
+    namespace: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, Problem> {
+    let mut trees = Vec::with_capacity(lower.len());
+    for layer in lower {
+        let tree = super::mounts::copy_of(CWD, layer, false)
+            .during(format_args!("open the layer {}", layer.display()))?;
+        if let Some(namespace) = namespace {
+            sys::mount::map_ids(tree.as_fd(), namespace, false)
+                .during(format_args!("show the owners of {} through a mapping", layer.display()))?;
+        }
+        trees.push(tree);
+    }
+    aside(|at| {
+        let room = super::mounts::new_file_system("tmpfs", &[], MountAttrFlags::empty())
+            .during("make a room for layers")?;
+        attach(room.as_fd(), at).during("mount a room for layers")?;
+        // From inside of it their names are short enough for one line, however many there are.
+        rustix::process::chdir(at).during("enter the room for layers")?;
+        let mut names = Vec::with_capacity(trees.len());
+        for (number, tree) in trees.iter().enumerate() {
+            let name = number.to_string();
+            std::fs::create_dir(&name).during("make a place for a layer")?;
+            attach(tree.as_fd(), Path::new(&name)).during("mount a layer")?;
+            names.push(name);
+        }
+        std::fs::create_dir("root").during("make a place for the layers")?;
+        let top = if let [only] = &names[..] {
+            // Overlayfs wants two of them.
+            only.as_str()
+        } else {
+            let options = std::ffi::CString::new(format!("lowerdir={}", names.join(":")))
+                .map_err(|_| Problem::new("a layer's path has a null"))?;
+            let options = Some(options.as_c_str());
+            rustix::mount::mount(c"overlay", c"root", c"overlay", MountFlags::RDONLY, options)
+                .during("mount the layers")?;
+            "root"
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let top = rustix::fs::open(top, flags, Mode::empty()).during("open the layers")?;
+        let during = || format!("open {} of the image", part.display());
+        let part = if part.as_os_str().is_empty() { Path::new("/") } else { part };
+        let found = super::paths::find(top.as_fd(), part, OFlags::PATH).during(during())?;
+        let tree = super::mounts::copy_of_open(found.as_fd(), false).during(during())?;
+        sys::mount::change(tree.as_fd(), Change::set(Attributes::READ_ONLY))
+            .during("make the image read-only")?;
+        Ok(tree)
+    })
+}
+
 fn attach(tree: BorrowedFd<'_>, at: &Path) -> Result<(), Errno> {
     rustix::mount::move_mount(tree, c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }

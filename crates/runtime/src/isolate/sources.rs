@@ -6,10 +6,11 @@
 use super::dev::{self, Node};
 use super::environment::{During, Problem};
 use super::mapping;
-use super::mounts::copy_of;
-use crate::setup::{Attributes, Change, MapIds, MountKind, Passing, Root, Setup, UserNamespace};
+use super::mounts::{copy_of, copy_of_open};
+use super::paths;
+use crate::setup::{Attributes, Change, MapIds, Mount, MountKind, Passing, Root, Setup, UserNamespace};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -34,23 +35,20 @@ pub(crate) fn open(
     let root = super::root::open(&setup.root, &mut own)?;
     let mut binds = Vec::with_capacity(setup.mounts.len());
     for mount in &setup.mounts {
-        let MountKind::Bind { source, recursive } = &mount.kind else {
+        let Some((tree, recursive)) = tree(mount, &mut own)? else {
             binds.push(None);
             continue;
         };
-        let tree = copy_of(CWD, source, *recursive)
-            .during(format_args!("open the bind source {}", source.display()))?;
-        let prepare = |what: Result<(), Errno>| {
-            what.during(format_args!("prepare the bind source {}", source.display()))
-        };
+        let name = || mount.target.display();
         // The copy of a shared mount would be its peer: what is mounted in the container would reach the host.
-        let private = Change { recursive: *recursive, ..Change::pass(Passing::Private) };
+        let private = Change { recursive, ..Change::pass(Passing::Private) };
         let wants = mount.options.passing.last().and_then(|change| change.passing);
         if !matches!(wants, Some(Passing::Slave | Passing::Shared)) {
-            prepare(sys::mount::change(tree.as_fd(), private))?;
+            sys::mount::change(tree.as_fd(), private)
+                .during(format_args!("prepare what is mounted on {}", name()))?;
         }
-        if let Some(map) = &mount.options.map_ids {
-            own.show(tree.as_fd(), map, source)?;
+        if let (Some(map), false) = (&mount.options.map_ids, matches!(mount.kind, MountKind::Layers { .. })) {
+            own.show(tree.as_fd(), map, &mount.target)?;
         }
         binds.push(Some(tree));
     }
@@ -59,6 +57,30 @@ pub(crate) fn open(
         _ => dev::open_nodes(setup, nodes)?,
     };
     Ok(Sources { root: Some(root), binds, nodes })
+}
+
+/// What a mount shows of the host, as a detached tree, and whether mounts beneath it are in it; none where it shows nothing of
+/// that.
+fn tree(mount: &Mount, own: &mut Mapping<'_>) -> Result<Option<(OwnedFd, bool)>, Problem> {
+    Ok(match &mount.kind {
+        MountKind::Bind { source, recursive } => {
+            let tree = copy_of(CWD, source, *recursive)
+                .during(format_args!("open the bind source {}", source.display()))?;
+            Some((tree, *recursive))
+        }
+        MountKind::Beneath { source, path } => {
+            let during = || format!("open {} of {}", path.display(), source.display());
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(source, flags, Mode::empty()).during(during())?;
+            let found = paths::find(directory.as_fd(), path, OFlags::PATH).during(during())?;
+            Some((copy_of_open(found.as_fd(), true).during(during())?, true))
+        }
+        MountKind::Layers { lower, path } => {
+            let namespace = if mount.options.map_ids.is_some() { own.own()? } else { None };
+            Some((super::root::layers(lower, path, namespace)?, false))
+        }
+        MountKind::New { .. } | MountKind::Dev | MountKind::Cgroup => None,
+    })
 }
 
 /// The mapping of the container's own user namespace, made when it is first needed.
@@ -81,8 +103,8 @@ impl Mapping<'_> {
     }
 
     /// Shows a detached tree's owners through a mapping.
-    fn show(&mut self, tree: BorrowedFd<'_>, map: &MapIds, source: &Path) -> Result<(), Problem> {
-        let what = format!("show the owners of {} through a mapping", source.display());
+    fn show(&mut self, tree: BorrowedFd<'_>, map: &MapIds, target: &Path) -> Result<(), Problem> {
+        let what = format!("show the owners of what is mounted on {} through a mapping", target.display());
         if !map.users.is_empty() {
             let namespace = mapping::namespace(&map.users, &map.groups)?;
             return sys::mount::map_ids(tree, namespace.as_fd(), map.recursive).during(what);

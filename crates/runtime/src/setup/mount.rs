@@ -28,6 +28,20 @@ pub enum MountKind {
         /// Whether mounts beneath it come along.
         recursive: bool,
     },
+    /// A file or directory in a directory of the host that others may change meanwhile: found beneath it, wherever links in it lead.
+    Beneath {
+        /// The directory on the host.
+        source: PathBuf,
+        /// The path in it.
+        path: PathBuf,
+    },
+    /// What layers show together, to be read only.
+    Layers {
+        /// The top one first.
+        lower: Vec<PathBuf>,
+        /// The part of it that is shown; empty for all.
+        path: PathBuf,
+    },
     /// A new file system of this kind: `tmpfs`, `proc`, `sysfs` …
     New {
         /// Its kind as in `/proc/filesystems`.
@@ -45,6 +59,11 @@ impl MountKind {
     /// A new file system that has no source.
     pub fn new(kind: &str) -> MountKind {
         MountKind::New { kind: kind.to_owned(), source: kind.to_owned() }
+    }
+
+    /// Whether it shows what is on the host already, and is opened there before the container exists.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, MountKind::Bind { .. } | MountKind::Beneath { .. } | MountKind::Layers { .. })
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) const COMMANDS: &[Entry] = &[
             "bocage run --rm -it debian bash             # a shell in a new container",
             "bocage run -d --name web -p 8080:80 nginx   # a web server on port 8080",
             "bocage run --rm -v \"$PWD\":/work -w /work alpine ls",
+            "bocage run -d --network front --network name=back,alias=db,ip=10.0.0.9 postgres",
         ]
     ),
     entry!(
@@ -267,7 +268,7 @@ pub(super) const COMMANDS: &[Entry] = &[
         "inspect",
         &["container inspect", "image inspect"],
         CONTAINERS,
-        "Show everything about containers or images",
+        "Show everything about containers, images or networks",
         Operands::Several("NAME", 1),
         &[INSPECT_FORMAT],
         &["bocage inspect -f '{{.NetworkSettings.IPAddress}}' web"]

@@ -21,15 +21,21 @@ macro_rules! entry {
 
 mod containers;
 mod images;
+mod networks;
 mod node;
+mod volumes;
 
 /// The headings of `bocage --help`, in their order.
-pub(crate) const SECTIONS: [&str; 3] = [CONTAINERS, IMAGES, NODE];
+pub(crate) const SECTIONS: [&str; 5] = [CONTAINERS, IMAGES, NETWORKS, VOLUMES, NODE];
 const CONTAINERS: &str = "Containers";
 const IMAGES: &str = "Images";
+const NETWORKS: &str = "Networks";
+const VOLUMES: &str = "Volumes";
 const NODE: &str = "This node";
 
 /// All commands.
 pub(crate) fn all() -> impl Iterator<Item = &'static Entry> {
-    [containers::COMMANDS, images::COMMANDS, node::COMMANDS].into_iter().flatten()
+    [containers::COMMANDS, images::COMMANDS, networks::COMMANDS, volumes::COMMANDS, node::COMMANDS]
+        .into_iter()
+        .flatten()
 }

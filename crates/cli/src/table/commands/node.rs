@@ -92,29 +92,18 @@ pub(super) const COMMANDS: &[Entry] = &[
         "system prune",
         &[],
         NODE,
-        "Remove what nobody uses: containers that rest, images, volumes",
+        "Remove what nobody uses: containers that rest, networks, images, volumes",
         Operands::None,
         &[
             group(
                 FLAGS,
                 &[
                     flag("all", Some('a'), Nothing, "Also images that have a name"),
-                    flag("volumes", None, Nothing, "Also volumes")
+                    flag("volumes", None, Nothing, "Also volumes that nobody gave a name")
                 ]
             ),
             PRUNE
         ],
         &["bocage system prune -af --volumes"]
-    ),
-    entry!(
-        "volume prune",
-        &[],
-        NODE,
-        "Remove volumes that no container has",
-        Operands::None,
-        &[
-            group(FLAGS, &[flag("all", Some('a'), Nothing, "For habit: none has a name of its own yet")]),
-            PRUNE
-        ]
     ),
 ];
