@@ -126,6 +126,11 @@ fn look(shared: &Arc<Shared>, mut record: Record, booted: bool) -> (Record, Opti
         observed.started = status.started_at;
         if let Some(endpoints) = start::read_endpoints(shared, record.intent.id) {
             observed.endpoints = endpoints;
+            // It was joining a network, or leaving it, when the daemon was killed: what was asked for holds, and the link is swept.
+            let attachments = shared.networks.attachments(&record.intent);
+            observed.endpoints.retain(|place| {
+                attachments.iter().any(|attachment| attachment.network == place.network.to_string())
+            });
         }
         found = Some(find(shim, status.exit));
     }

@@ -113,6 +113,7 @@ pub(crate) async fn clean_up(
 ) {
     if is_tidy && endpoints.is_empty() && !shared.volumes.is_mounted_for(intent.id) {
         crate::volumes::tell_unmounted(shared, intent);
+        shared.networks.disconnect(intent.id, &[]);
         shared.users.give_back(intent.id);
         make_one_ready(shared);
         return;

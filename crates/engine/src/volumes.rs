@@ -185,6 +185,8 @@ pub(crate) fn make(shared: &Shared, record: &Record) -> Result<(), Error> {
             let filling = Filling { layers: &layers, path: Path::new(&mount.target) };
             building.fill(&volume.name, filling).map_err(failed)?;
         }
+        // What is acknowledged survives the loss of power, and a volume with files in it is never filled again.
+        building.sync().map_err(failed)?;
     }
     let new: Vec<String> = building.new_names().map(str::to_owned).collect();
     shared.tables.put_new(record, |tx| building.put(tx))?;

@@ -78,6 +78,9 @@ pub struct ContainerSpec {
     /// The networks it is on where `network` says that it is on any; none is the default bridge.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
+    /// Whether it has left every network, the default bridge included, that it was on.
+    #[serde(default)]
+    pub has_left_all: bool,
     /// Ports the host answers for.
     pub ports: Vec<PortBinding>,
     /// Ports it says that it listens on, the image's included once merged.

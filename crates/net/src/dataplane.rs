@@ -77,20 +77,41 @@ impl Dataplane {
     /// # Errors
     /// The step that the kernel refused; [`Dataplane::remove_bridge`] removes what was made before.
     pub fn add_bridge(&self, bridge: Bridge) -> Result<(), Error> {
+        self.take_over(&[bridge]).into_iter().collect()
+    }
+
+    /// The same for several, with one change of the table: what an earlier daemon left goes on passing as it did. Of each is told
+    /// whether it is as it shall be; one that is not stays as it is.
+    pub fn take_over(&self, bridges: &[Bridge]) -> Vec<Result<(), Error>> {
+        let made: Vec<Result<(), Error>> = bridges.iter().map(|bridge| self.make_bridge(bridge)).collect();
+        let mut written = self.write_bridges(&self.bridges()).err();
+        made.into_iter()
+            .zip(bridges)
+            .map(|(made, bridge)| {
+                made?;
+                written.take().map_or(Ok(()), Err)?;
+                // Only now, as the table keeps off who would use it from outside.
+                setting::of_link("ipv4", &bridge.link, "route_localnet", "1")
+            })
+            .collect()
+    }
+
+    fn make_bridge(&self, bridge: &Bridge) -> Result<(), Error> {
+        let name = &bridge.link;
         let index = if bridge.is_foreign {
-            let missing = || Error::NoLink { name: bridge.link.clone() };
-            link::index(&self.socket, &bridge.link)?.ok_or_else(missing)?
+            let missing = || Error::NoLink { name: name.clone() };
+            link::index(&self.socket, name)?.ok_or_else(missing)?
         } else {
             let alias = format!("bocage {}", self.daemon);
-            link::bridge(&self.socket, &bridge.link, link::bridge_mac(&bridge.gateways), bridge.mtu, &alias)?
+            link::bridge(&self.socket, name, link::bridge_mac(&bridge.gateways), bridge.mtu, &alias)?
         };
+        // From here on it is known, and not swept, whatever is refused below.
+        self.bridges().insert(name.clone(), Made { bridge: bridge.clone(), index });
         if !bridge.is_foreign {
-            setting::of_link(
-                "ipv6",
-                &bridge.link,
-                "disable_ipv6",
-                if bridge.has_ipv6() { "0" } else { "1" },
-            )?;
+            // A container is no router of the host's.
+            setting::of_link("ipv6", name, "accept_ra", "0")?;
+            setting::of_link("ipv6", name, "accept_redirects", "0")?;
+            setting::of_link("ipv6", name, "disable_ipv6", if bridge.has_ipv6() { "0" } else { "1" })?;
         }
         for address in &bridge.gateways {
             let prefix = bridge.prefix(*address).unwrap_or_else(|| model::subnet::width(*address));
@@ -100,20 +121,24 @@ impl Dataplane {
         if bridge.has_ipv6() {
             setting::forward_ipv6()?;
         }
-        setting::of_link("ipv4", &bridge.link, "route_localnet", "1")?;
-        let mut bridges = self.bridges();
-        bridges.insert(bridge.link.clone(), Made { bridge, index });
-        self.write_bridges(&bridges)
+        Ok(())
     }
 
-    /// Whether a link of this name is there that is not this daemon's.
+    /// Whether a bridge of this name is there that is not this daemon's.
     ///
     /// # Errors
-    /// The kernel did not list the links.
+    /// [`Error::NoBridge`] if it is another kind of link; the kernel did not list the links.
     pub fn has_foreign_link(&self, name: &str) -> Result<bool, Error> {
         let ours = format!("bocage {}", self.daemon);
         let all = link::list(&self.socket)?;
-        Ok(all.iter().any(|link| link.name == name && link.alias.as_deref() != Some(ours.as_str())))
+        let foreign =
+            all.iter().find(|link| link.name == name && link.alias.as_deref() != Some(ours.as_str()));
+        match foreign {
+            Some(link) if link.kind.as_deref() != Some("bridge") => {
+                Err(Error::NoBridge { name: name.to_owned() })
+            }
+            other => Ok(other.is_some()),
+        }
     }
 
     /// Notices when somebody else takes something out of the table.
@@ -158,12 +183,13 @@ impl Dataplane {
     /// # Errors
     /// The first refusal; the rest is removed all the same.
     pub fn remove_bridge(&self, name: &str, is_foreign: bool) -> Result<(), Error> {
+        let opened = if is_foreign { setting::of_link("ipv4", name, "route_localnet", "0") } else { Ok(()) };
         let mut bridges = self.bridges();
         bridges.remove(name);
         let written = self.write_bridges(&bridges);
         drop(bridges);
         if is_foreign {
-            return written;
+            return opened.and(written);
         }
         written.and(link::delete(&self.socket, name))
     }
@@ -339,7 +365,10 @@ impl Dataplane {
     /// # Errors
     /// The first refusal.
     pub fn destroy(&self) -> Result<(), Error> {
-        self.bridges().clear();
+        let bridges = std::mem::take(&mut *self.bridges());
+        for made in bridges.values().filter(|made| made.bridge.is_foreign) {
+            setting::of_link("ipv4", &made.bridge.link, "route_localnet", "0")?;
+        }
         let strays = self.sweep(&[]);
         self.table.delete().and(strays)
     }

@@ -36,6 +36,12 @@ pub enum Error {
         /// The kind.
         kind: &'static str,
     },
+    /// A link that shall be used as a bridge is none.
+    #[error("the link {name} of this host is no bridge")]
+    NoBridge {
+        /// Its name.
+        name: String,
+    },
     /// A link of the host that something was to be connected to is not there.
     #[error("there is no link {name} on this host")]
     NoLink {

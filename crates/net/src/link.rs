@@ -76,6 +76,8 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) master: Option<u32>,
     pub(crate) alias: Option<String>,
+    /// What kind of link it is, where the kernel says: `bridge`, `veth`.
+    pub(crate) kind: Option<String>,
 }
 
 /// The bytes of an address.
@@ -111,6 +113,10 @@ fn link(body: &[u8], attributes: &[(u16, &[u8])]) -> Option<Link> {
         name: text(value(LINK_NAME)?),
         master: value(LINK_MASTER).and_then(number),
         alias: value(LINK_ALIAS).map(text),
+        kind: value(LINK_INFO).and_then(|info| {
+            let info = crate::netlink::attributes(info);
+            info.iter().find(|(found, _)| *found == INFO_KIND).map(|(_, kind)| text(kind))
+        }),
     })
 }
 

@@ -26,7 +26,9 @@ pub(crate) fn forward_ipv6() -> Result<(), Error> {
     }
     for entry in fs::read_dir("/proc/sys/net/ipv6/conf").into_iter().flatten().flatten() {
         let path = entry.path().join("accept_ra");
-        if fs::read_to_string(&path).is_ok_and(|found| found.trim() == "1") {
+        // Links that are made later decide for themselves, bridges of ours above all.
+        let is_link = entry.file_name() != "all" && entry.file_name() != "default";
+        if is_link && fs::read_to_string(&path).is_ok_and(|found| found.trim() == "1") {
             write(path.display().to_string(), "2")?;
         }
     }

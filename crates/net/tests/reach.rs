@@ -320,6 +320,16 @@ fn a_host_that_listens_to_its_routers_goes_on_to_when_it_forwards() {
         network.add_bridge(bridge("br-red", &RED)).unwrap();
         let told = |link: &str| std::fs::read_to_string(path(link)).unwrap().trim().to_owned();
         assert_eq!((told("wire0").as_str(), told("wire1").as_str()), ("2", "0"));
+        // No container is a router of the host's.
+        network.add_bridge(bridge("br-blue", &BLUE)).unwrap();
+        assert_eq!((told("br-red").as_str(), told("br-blue").as_str()), ("0", "0"));
+        assert_eq!(
+            network.has_foreign_link("wire0").unwrap_err().to_string(),
+            "the link wire0 of this host is no bridge"
+        );
+        run("ip link add own0 type bridge");
+        assert!(network.has_foreign_link("own0").unwrap());
+        assert!(!network.has_foreign_link("br-red").unwrap());
         network.destroy().unwrap();
     });
 }
@@ -356,6 +366,48 @@ fn a_table_that_somebody_flushed_is_noticed_and_written_again() {
             assert!(ask("172.31.0.1:8080").is_some(), "after: {flush}");
         }
         network.destroy().unwrap();
+    });
+}
+
+#[test]
+fn a_hundred_networks_with_ten_containers_each_come_and_go() {
+    isolated(|| {
+        let before = run("ip -br link");
+        let network = Dataplane::open("0000002c".to_owned()).unwrap();
+        let mut all = Vec::new();
+        for one in 0..100_u8 {
+            let link = format!("br-{one}");
+            let own = bridge(&link, &[&format!("10.77.{one}.0/24"), &format!("fd00:77:0:{one}::/64")]);
+            network.add_bridge(own.clone()).unwrap();
+            for number in 2..12_u8 {
+                let link = network.link_name(u32::from_be_bytes([0, 0, one, number]));
+                let place = Endpoint {
+                    link,
+                    inside: "eth0".to_owned(),
+                    ipv4: Some((Ipv4Addr::new(10, 77, one, number), 24)),
+                    ipv6: None,
+                    mac: [2, 0x42, 10, 77, one, number],
+                };
+                let namespace = network.namespace().unwrap();
+                network.attach(&namespace, &own.link, &place).unwrap();
+                all.push((place, namespace));
+            }
+        }
+        // The first and the last still know whom they may reach.
+        answer(&all[0].1);
+        answer(&all[999].1);
+        assert!(from(&all[1].1, "10.77.0.2:80").is_some());
+        assert!(from(&all[990].1, "10.77.99.11:80").is_some());
+        assert_eq!(from(&all[990].1, "10.77.0.2:80"), None);
+        for (place, namespace) in all {
+            network.detach(&place.link).unwrap();
+            drop(namespace);
+        }
+        for one in 0..100 {
+            network.remove_bridge(&format!("br-{one}"), false).unwrap();
+        }
+        network.destroy().unwrap();
+        assert_eq!(run("ip -br link"), before);
     });
 }
 

@@ -196,6 +196,10 @@ impl Building<'_> {
     pub fn sync(&self) -> Result<()> {
         for record in &self.new {
             let path = self.data(&record.intent.name);
+            // Of one without files the row says it all.
+            if std::fs::read_dir(&path).is_ok_and(|mut files| files.next().is_none()) {
+                continue;
+            }
             let synced = copy::open(&path).and_then(|directory| rustix::fs::syncfs(&directory));
             synced.map_err(|error| Error::disk("sync", path, error))?;
         }

@@ -29,7 +29,9 @@ impl Volumes {
             let is_alone = {
                 let state = self.lock();
                 let entry = state.all.get(*name);
-                entry.is_some_and(|entry| entry.users.iter().all(|user| *user == container))
+                // One that is being copied stays: half of it would be taken for whole.
+                let is_read = state.read.contains_key(*name);
+                !is_read && entry.is_some_and(|entry| entry.users.iter().all(|user| *user == container))
             };
             if is_alone {
                 retired.take(name)?;

@@ -85,6 +85,24 @@ rows! {
         assert!(cli.fails(1, &["network", "connect", "mine", "one"]).contains("network mine not found"));
     }
 
+    fn a_container_that_left_its_last_network_joins_another(_node, cli) needs ["busybox"] {
+        cli.ok(&["network", "create", "mine"]);
+        cli.ok(&["run", "-d", "--name", "moves", "busybox", "sleep", "1000"]);
+        cli.ok(&["network", "disconnect", "bridge", "moves"]);
+        assert!(!cli.ok(&["exec", "moves", "ip", "link"]).contains("eth0"));
+        cli.ok(&["network", "connect", "mine", "moves"]);
+        assert!(cli.ok(&["exec", "moves", "ip", "route"]).contains("default"));
+        assert!(cli.ok(&["exec", "moves", "nslookup", "moves"]).contains("127.0.0.11"));
+        cli.ok(&["network", "disconnect", "mine", "moves"]);
+        // On nothing, it starts again on nothing.
+        cli.ok(&["restart", "-t", "0", "moves"]);
+        assert!(!cli.ok(&["exec", "moves", "ip", "link"]).contains("eth0"));
+        cli.ok(&["network", "connect", "bridge", "moves"]);
+        assert!(cli.ok(&["exec", "moves", "ip", "link"]).contains("eth0"));
+        cli.ok(&["rm", "-f", "moves"]);
+        cli.ok(&["network", "rm", "mine"]);
+    }
+
     fn a_container_is_made_on_several_networks(_node, cli) needs ["busybox"] {
         let own = own();
         let (way, back) = (format!("default via {own}.129"), format!("{own}.137"));

@@ -49,22 +49,27 @@ impl Task {
             )));
         }
         attachments.push(attachment.clone());
+        let namespace = self.namespace()?;
         let before = std::mem::replace(&mut self.intent.spec.attachments, attachments);
-        if let Some(namespace) = self.namespace()? {
+        let had_left_all = std::mem::take(&mut self.intent.spec.has_left_all);
+        if let Some(namespace) = namespace {
             let (shared, intent) = (Arc::clone(&self.shared), self.intent.clone());
             let mut places = self.observed.endpoints.clone();
             let joined = doors::blocking(move || {
                 let claims = Claims::all(&shared.registry);
                 let joined = shared.networks.join(&intent, namespace, (&attachment, &claims), &mut places);
-                start::write_endpoints(&shared, intent.id, &places)?;
-                joined.map(|()| places)
+                Ok((joined.and(start::write_endpoints(&shared, intent.id, &places)), places))
             });
-            match joined.await {
-                Ok(places) => self.observed.endpoints = places,
-                Err(error) => {
+            let (joined, places) = joined.await?;
+            self.observed.endpoints = places;
+            if let Err(error) = joined {
+                let is_on = self.observed.endpoints.iter().any(|place| place.network == network.intent.id);
+                if !is_on {
                     self.intent.spec.attachments = before;
+                    self.intent.spec.has_left_all = had_left_all;
                     return Err(error);
                 }
+                tracing::error!(container = %self.intent.id, %error, "the next daemon would not know all its places");
             }
             self.write_hosts();
         }
@@ -87,19 +92,17 @@ impl Task {
                 self.intent.id
             )));
         }
-        if attachments.is_empty() {
-            self.intent.spec.network = NetworkMode::None;
-        }
+        let namespace = self.namespace()?;
+        self.intent.spec.has_left_all = attachments.is_empty();
         self.intent.spec.attachments = attachments;
         // The wish first: what a crash leaves of the link goes with the container's end.
         self.record(Durability::Synced).await?;
-        if let Some(namespace) = self.namespace()? {
+        if let Some(namespace) = namespace {
             let (shared, intent) = (Arc::clone(&self.shared), self.intent.clone());
             let mut places = self.observed.endpoints.clone();
             let left = doors::blocking(move || {
                 let left = shared.networks.leave(&intent, namespace, network, &mut places);
-                start::write_endpoints(&shared, intent.id, &places)?;
-                Ok((left, places))
+                Ok((left.and(start::write_endpoints(&shared, intent.id, &places)), places))
             });
             let (left, places) = left.await?;
             self.observed.endpoints = places;

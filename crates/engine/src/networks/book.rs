@@ -25,6 +25,8 @@ struct Given {
 #[derive(Default)]
 pub(super) struct Book {
     networks: BTreeMap<NetworkId, Given>,
+    /// Networks that are about to go: nobody gets anything of them any more.
+    leaving: BTreeSet<NetworkId>,
     links: BTreeSet<u32>,
     last_link: u32,
     /// Host ports by protocol and number, and the addresses they are taken on; none is every address.
@@ -116,6 +118,9 @@ impl Book {
         claimed: &BTreeSet<IpAddr>,
         limit: usize,
     ) -> Result<Reserved, Error> {
+        if self.leaving.contains(&network.id) {
+            return Err(Error::not_found(format!("network {} not found", network.spec.name)));
+        }
         let given = self.networks.entry(network.id).or_default();
         if given.endpoints >= limit {
             return Err(Error::failed(format!(
@@ -187,12 +192,23 @@ impl Book {
     }
 
     /// Whether any container has something of a network.
-    pub(super) fn is_used(&self, network: NetworkId) -> bool {
+    fn is_used(&self, network: NetworkId) -> bool {
         self.networks.get(&network).is_some_and(|given| given.endpoints > 0)
+    }
+
+    /// Gives out nothing more of a network, unless a container has something of it: then it says no.
+    pub(super) fn begin_to_leave(&mut self, network: NetworkId) -> bool {
+        !self.is_used(network) && self.leaving.insert(network)
+    }
+
+    /// It stays.
+    pub(super) fn stay(&mut self, network: NetworkId) {
+        self.leaving.remove(&network);
     }
 
     /// Forgets a network.
     pub(super) fn forget(&mut self, network: NetworkId) {
+        self.leaving.remove(&network);
         self.networks.remove(&network);
     }
 

@@ -228,7 +228,7 @@ impl Networks {
             )));
         }
         let members = super::door::members(shared, id);
-        if !members.is_empty() || self.book().is_used(id) {
+        if !members.is_empty() || !self.book().begin_to_leave(id) {
             let named: Vec<String> = members
                 .iter()
                 .map(|member| format!("name:\"{}\" id:\"{}\"", member.name, member.id.short()))
@@ -239,7 +239,10 @@ impl Networks {
                 named.join(", ")
             )));
         }
-        self.tables.remove_network(id).await?;
+        if let Err(error) = self.tables.remove_network(id).await {
+            self.book().stay(id);
+            return Err(error);
+        }
         self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
         self.book().forget(id);
         self.forget_names(id);

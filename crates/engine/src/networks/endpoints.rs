@@ -4,6 +4,7 @@ use super::ports::published_ports;
 use super::{Network, Networks, Plane, Wiring};
 use crate::registry::Registry;
 use base::Chain;
+use model::container::NetworkMode;
 use model::observed::{Endpoint, Published};
 use model::{Attachment, ContainerId, ContainerIntent, NetworkId};
 use net::{Dataplane, Namespace, WayOut};
@@ -50,6 +51,9 @@ impl Claims {
 impl Networks {
     /// The networks that a container shall be on. One that says nothing is on the default bridge.
     pub(crate) fn attachments(&self, intent: &ContainerIntent) -> Vec<Attachment> {
+        if intent.spec.network != NetworkMode::Attached || intent.spec.has_left_all {
+            return Vec::new();
+        }
         if intent.spec.attachments.is_empty() {
             let network = self.predefined.bridge.to_string();
             return vec![Attachment { network, ..Attachment::default() }];
@@ -140,8 +144,10 @@ impl Networks {
             carried.append(&mut self.take_off(plane, intent.id, &namespace, &mut place));
         }
         let directed = self.direct(plane, intent, &namespace, &mut left, carried);
-        // One that has been answered is answered on, be it that no network with names is left.
         let named = self.name(plane, intent, &left, None);
+        if !self.asks_here(&left) {
+            self.unanswer(plane, intent.id);
+        }
         *places = left;
         directed.and(named)
     }

@@ -151,22 +151,12 @@ impl Networks {
             identity.subnet = Some((base, subnet.prefix()));
             tables.put_identity(identity)?;
         }
-        networks.know(default);
-        networks.know(networks.without_links(
-            networks.predefined.host,
-            "host",
-            Driver::Host,
-            identity.created,
-        ));
-        networks.know(networks.without_links(
-            networks.predefined.none,
-            "none",
-            Driver::Null,
-            identity.created,
-        ));
-        for intent in intents {
-            networks.know(intent);
-        }
+        let Predefined { host, none, .. } = networks.predefined;
+        let mut all = vec![default];
+        all.push(networks.without_links(host, "host", Driver::Host, identity.created));
+        all.push(networks.without_links(none, "none", Driver::Null, identity.created));
+        all.extend(intents);
+        networks.know(all);
         Ok(networks)
     }
 
@@ -215,19 +205,45 @@ impl Networks {
         Ok(used)
     }
 
-    /// Takes in a network and makes it; one that cannot be made is known all the same, with the reason.
-    fn know(&self, intent: NetworkIntent) {
-        let (wiring, broken) = match create::wiring(&intent) {
-            Ok(wiring) => {
-                let broken = self.make(&intent, &wiring).err();
-                (wiring, broken)
-            }
-            Err(error) => (Wiring::Nothing, Some(error)),
+    /// Takes in networks and makes them, all in one change of the table; one that cannot be made is known all the same, with the
+    /// reason.
+    fn know(&self, intents: Vec<NetworkIntent>) {
+        let wired: Vec<(NetworkIntent, Result<Wiring, Error>)> = intents
+            .into_iter()
+            .map(|intent| {
+                let wiring = create::wiring(&intent);
+                (intent, wiring)
+            })
+            .collect();
+        let bridge = |wiring: &Result<Wiring, Error>| match wiring {
+            Ok(Wiring::Bridge(bridge, _)) => Some(bridge.clone()),
+            _ => None,
         };
-        if let Some(error) = &broken {
-            tracing::error!(network = intent.spec.name, %error, "containers on this network cannot be started");
+        let bridges: Vec<net::Bridge> = wired.iter().filter_map(|(_, wiring)| bridge(wiring)).collect();
+        let names: Vec<String> = bridges.iter().map(|bridge| bridge.link.clone()).collect();
+        let mut broken: BTreeMap<String, Error> = BTreeMap::new();
+        match self.plane() {
+            Ok(plane) => {
+                for (name, made) in names.into_iter().zip(plane.dataplane.take_over(&bridges)) {
+                    if let Err(error) = made {
+                        let why = format!("make the bridge {name}: {}", Chain(&error));
+                        broken.insert(name, Error::failed(why));
+                    }
+                }
+            }
+            Err(error) => broken.extend(names.into_iter().map(|name| (name, error.clone()))),
         }
-        self.insert(Network { intent, wiring, broken });
+        for (intent, wiring) in wired {
+            let why = bridge(&wiring).and_then(|bridge| broken.remove(&bridge.link));
+            let (wiring, why) = match wiring {
+                Ok(wiring) => (wiring, why),
+                Err(error) => (Wiring::Nothing, Some(error)),
+            };
+            if let Some(error) = &why {
+                tracing::error!(network = intent.spec.name, %error, "containers on this network cannot be started");
+            }
+            self.insert(Network { intent, wiring, broken: why });
+        }
     }
 
     fn insert(&self, network: Network) {
