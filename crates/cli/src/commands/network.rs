@@ -5,9 +5,7 @@ use super::list::{Columns, id_of, printed, string};
 use super::{AT_ONCE_MAX, each};
 use crate::client::{Client, escape, filters, query};
 use crate::failure::Failure;
-use crate::format::json;
 use crate::format::table::lay_out;
-use crate::format::template::Template;
 use crate::printer;
 use crate::table::Parsed;
 use base::Time;
@@ -222,33 +220,9 @@ async fn inspect(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
         })
         .await;
     }
-    let template = match parsed.get("format") {
-        None => None,
-        Some("json") => Some(Template::parse("{{json .}}")?),
-        Some(text) => Some(Template::parse(text)?),
-    };
-    let (mut found, mut failed) = (Vec::new(), None);
-    for name in parsed.operands() {
-        let query = query(&[("verbose", parsed.is("verbose").then(|| "true".to_owned()))]);
-        match client.text(&format!("/networks/{}{query}", escape(&name))).await {
-            Ok(text) => found.push(text),
-            Err(failure) => {
-                printer::note(&failure.message);
-                failed = Some(Failure::silent(1));
-            }
-        }
-    }
-    match template {
-        None => printer::line(&json::list(&found)),
-        Some(template) => {
-            for text in &found {
-                let value = serde_json::from_str(text)
-                    .map_err(|error| Failure::new(format!("read the daemon's answer: {error}")))?;
-                printer::line(&template.render(&value)?);
-            }
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    let query = query(&[("verbose", parsed.is("verbose").then(|| "true".to_owned()))]);
+    super::show::shown(parsed, async |name| client.text(&format!("/networks/{}{query}", escape(name))).await)
+        .await
 }
 
 async fn connect(client: &Client, parsed: &Parsed) -> Result<(), Failure> {

@@ -19,23 +19,31 @@ pub(crate) async fn inspect(client: &Client, parsed: &Parsed, kind: Option<&str>
             "{kind:?} is not a valid value for --type: container, image, network and volume are known"
         )));
     }
+    let remote = parsed.is("remote");
+    if remote && !matches!(kind.as_str(), "" | "image") {
+        return Err(Failure::new("--remote looks at images: all else is here"));
+    }
+    shown(parsed, async |name| match remote {
+        true => super::remote::image(client, name, parsed.get("platform")).await,
+        false => look(client, &kind, name, parsed.is("size")).await,
+    })
+    .await
+}
+
+/// Prints what is found of each operand, as a list or by the template of `--format`; what is not found is told, and the rest shown all the same.
+pub(super) async fn shown(
+    parsed: &Parsed,
+    look: impl AsyncFn(&str) -> Result<String, Failure>,
+) -> Result<(), Failure> {
     let template = match parsed.get("format") {
         None => None,
         Some("json") => Some(Template::parse("{{json .}}")?),
         Some(text) => Some(Template::parse(text)?),
     };
-    let remote = parsed.is("remote");
-    if remote && !matches!(kind.as_str(), "" | "image") {
-        return Err(Failure::new("--remote looks at images: all else is here"));
-    }
     let (mut found, mut failed) = (Vec::new(), None);
     for name in parsed.operands() {
-        let looked = match remote {
-            true => super::remote::image(client, &name, parsed.get("platform")).await,
-            false => look(client, &kind, &name, parsed.is("size")).await,
-        };
-        match looked {
-            Ok(value) => found.push(value),
+        match look(&name).await {
+            Ok(text) => found.push(text),
             Err(failure) => {
                 printer::note(&failure.message);
                 failed = Some(Failure::silent(1));

@@ -8,8 +8,6 @@ use crate::bucket::Object;
 use crate::client::{Client, escape, filters, query, source};
 use crate::failure::Failure;
 use crate::format::human;
-use crate::format::json;
-use crate::format::template::Template;
 use crate::printer;
 use crate::table::Parsed;
 use hyper::Method;
@@ -81,32 +79,7 @@ async fn list(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
 }
 
 async fn inspect(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
-    let template = match parsed.get("format") {
-        None => None,
-        Some("json") => Some(Template::parse("{{json .}}")?),
-        Some(text) => Some(Template::parse(text)?),
-    };
-    let (mut found, mut failed) = (Vec::new(), None);
-    for name in parsed.operands() {
-        match client.text(&format!("/volumes/{}", escape(&name))).await {
-            Ok(value) => found.push(value),
-            Err(failure) => {
-                printer::note(&failure.message);
-                failed = Some(Failure::silent(1));
-            }
-        }
-    }
-    match template {
-        None => printer::line(&json::list(&found)),
-        Some(template) => {
-            for text in &found {
-                let value = serde_json::from_str(text)
-                    .map_err(|error| Failure::new(format!("read the daemon's answer: {error}")))?;
-                printer::line(&template.render(&value)?);
-            }
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    super::show::shown(parsed, async |name| client.text(&format!("/volumes/{}", escape(name))).await).await
 }
 
 async fn remove(client: &Client, parsed: &Parsed) -> Result<(), Failure> {
